@@ -1,7 +1,7 @@
 """Reads checkpoints: to resume a run, or to use one of its networks."""
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -16,6 +16,7 @@ from pix2pix_jax.checkpoints.scores import best_step, scored_metrics
 from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, prefix_errors, reason_of
+from pix2pix_jax.gan.networks import NetworkName
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.models.running_statistics import Statistics, empty_statistics
 from pix2pix_jax.runs.workdir import Workdir
@@ -119,7 +120,7 @@ def read_network(
     workdir: Workdir,
     config: Config,
     step: CheckpointStep,
-    network: Literal["generator", "discriminator"] = "generator",
+    network: NetworkName = "generator",
 ) -> SavedNetwork:
     """Reads the parameters of a network. The run may be training at the same time.
 
@@ -169,7 +170,7 @@ def read_items(workdir: Workdir, config: Config, step: int, names: tuple[str, ..
 
 
 def read_statistics(
-    workdir: Workdir, step: int, network: Literal["generator", "discriminator"], params: Tree
+    workdir: Workdir, step: int, network: NetworkName, params: Tree
 ) -> Statistics | None:
     """Reads the running statistics that an imported network had in its file.
 

@@ -227,6 +227,11 @@ def side_multiple(config: Config) -> int:
     return 2 ** generator_depth(config)
 
 
+def round_up(side: int, multiple: int) -> int:
+    """The smallest multiple of `multiple` that is at least `side`."""
+    return -(-side // multiple) * multiple
+
+
 def unet_depth(height: int, width: int, depth: int | None) -> int:
     """The number of times that a U-Net halves an image.
 

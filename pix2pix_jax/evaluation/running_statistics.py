@@ -6,7 +6,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
 
 from pix2pix_jax.checkpoints.reader import IMPORTED, read_network, read_statistics
 from pix2pix_jax.config.files import read_config
@@ -18,15 +17,14 @@ from pix2pix_jax.data.pipeline import make_image_batches
 from pix2pix_jax.data.prepare import check_source, is_local, prepare
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.gan.networks import make_generator
+from pix2pix_jax.gan.networks import NetworkName, make_generator
 from pix2pix_jax.gan.running_statistics import estimate_statistics
 from pix2pix_jax.models.running_statistics import Statistics, is_usable
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import some_of
 
 MAX_PAIRS = 400  # the number of pairs of an estimate, if the split for training has as many
-FLAG = "--running_statistics"
-NetworkName = Literal["generator", "discriminator"]
+STATISTICS_FLAG = "--running_statistics"
 
 
 @dataclass(frozen=True)
@@ -80,9 +78,9 @@ def find_statistics(
     if config.model.norm != "batch" or not config.model.norm_affine:
         field = "norm" if config.model.norm != "batch" else "norm_affine"
         raise NoStatistics(
-            f"{FLAG}: only norms of kind batch have running averages, but model.{field} is "
-            f"{getattr(config.model, field)}",
-            f"leave out {FLAG}",
+            f"{STATISTICS_FLAG}: only norms of kind batch have running averages, but "
+            f"model.{field} is {getattr(config.model, field)}",
+            f"leave out {STATISTICS_FLAG}",
         )
     if options.num_pairs is None:
         params = read_network(workdir, config, step, network).params
@@ -116,9 +114,9 @@ def _estimate(
     estimated = estimate_statistics(config, params, batches, options.use_dropout)
     if not is_usable(estimated[network]):
         raise NoStatistics(
-            f"{FLAG}: a norm of the {network} has a single value of each channel in a batch, so no "
-            "variance, or its values are not finite",
-            f"leave out {FLAG}",
+            f"{STATISTICS_FLAG}: a norm of the {network} has a single value of each channel in a "
+            "batch, so no variance, or its values are not finite",
+            f"leave out {STATISTICS_FLAG}",
         )
     source = f"running averages estimated from {some_of(num_pairs, len(records), 'training pair')}"
     has_dropout = any(layer.has_dropout for layer in make_generator(config).layers)
@@ -171,7 +169,7 @@ def open_training_pairs(
             if not may_download and not is_local(data):
                 raise NoStatistics(
                     f"data.name: the pairs of {data.name} are not on this machine",
-                    f"give {FLAG} to download them",
+                    f"give {STATISTICS_FLAG} to download them",
                 )
             dataset = prepare(data)
         except UsageError as error:

@@ -19,7 +19,7 @@ from pix2pix_jax.evaluation.fcn_score import confusion_matrices, fcn_score
 from pix2pix_jax.evaluation.pair_metrics import PAIR_METRICS
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
-from pix2pix_jax.models.layers import Moments
+from pix2pix_jax.models.layers import Moments, network_variables
 from pix2pix_jax.models.unet import UNet, translate_each
 from pix2pix_jax.runtime.console import progress_bar
 
@@ -87,13 +87,13 @@ class Scorer:
         Raises:
           UsageError: an output is not finite.
         """
-        params = jax.device_put(params)
+        variables = jax.device_put(network_variables(params, self._moments))
         names, batches, size = [], [], self._batch_size
         starts = range(0, len(self._records), size)
         for start in progress_bar(starts, desc="evaluating", leave=False):
             stop = min(start + size, len(self._records))
             records = [self._records[index] for index in range(start, stop)]
-            pictures, values = self._measure_batch(params, records, start)
+            pictures, values = self._measure_batch(variables, records, start)
             batches.append(values)
             names += [record["name"].decode() for record in records]
             if save_pictures:
@@ -102,7 +102,7 @@ class Scorer:
         return score_split(names, jax.tree.map(lambda *values: np.concatenate(values), *batches))
 
     def _measure_batch(
-        self, params: dict, records: list[dict], start: int
+        self, variables: dict[str, dict], records: list[dict], start: int
     ) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
         """Measures the batch of pairs that begins at the index `start` of the split.
 
@@ -114,9 +114,7 @@ class Scorer:
         examples = [evaluation_example(record, self._data) for record in filled]
         pictures = {name: np.stack([e[name] for e in examples]) for name in ("input", "target")}
         indices = start + np.arange(len(filled))
-        output = generate(
-            self._generator, params, pictures["input"], self._key, indices, self._moments
-        )
+        output = generate(self._generator, variables, pictures["input"], self._key, indices)
         pictures["output"] = np.asarray(output)  # [b, h, w, c]
         if not np.isfinite(pictures["output"]).all():
             raise UsageError(
@@ -147,24 +145,22 @@ class Scorer:
 @partial(jax.jit, static_argnums=0)
 def generate(
     generator: UNet,
-    params: dict,
+    variables: dict[str, dict],
     images: Array,
     key: Array | None,
     indices: Array,
-    moments: Moments | None,
 ) -> Array:
     """Generates an output [h, w, c] in [-1, 1] for each input.
 
     Args:
       generator: the module.
-      params: the parameters of the module.
+      variables: as in `translate_each`.
       images: inputs [b, h, w, c] in [-1, 1].
       key: PRNG key of the dropout; None: no dropout.
       indices: [b], the index of each pair in the split; each index has its own dropout.
-      moments: as in Scorer.
     """
     keys = None if key is None else jax.vmap(partial(jax.random.fold_in, key))(indices)
-    return translate_each(generator, params, images, keys, moments)
+    return translate_each(generator, variables, images, keys)
 
 
 @partial(jax.jit, static_argnums=2)

@@ -1,5 +1,7 @@
 """Makes the two networks of a config, as Flax modules."""
 
+from typing import Literal
+
 import jax.numpy as jnp
 
 from pix2pix_jax.config.resolve import generator_depth
@@ -11,6 +13,8 @@ from pix2pix_jax.models.patchgan import Discriminator
 from pix2pix_jax.models.topology import DISCRIMINATORS, is_large_enough
 from pix2pix_jax.models.unet import UNet
 from pix2pix_jax.suggestions import give_one_of
+
+NetworkName = Literal["generator", "discriminator"]
 
 
 def make_generator(config: Config) -> UNet:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pix2pix_jax.config.resolve import side_multiple
+from pix2pix_jax.config.resolve import round_up, side_multiple
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.images.decoded_image import DecodedImage
 from pix2pix_jax.data.images.full_depth import FilePixels
@@ -19,7 +19,6 @@ from pix2pix_jax.inference.options import TranslateOptions, tile_flag
 from pix2pix_jax.inference.tiling import (
     pad_centered,
     resize_array,
-    round_up,
     translate_tiles,
 )
 from pix2pix_jax.inference.translator import BATCH_SIZE, Translator

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pix2pix_jax.config.initial_run import CheckpointStep
-from pix2pix_jax.config.resolve import side_multiple
+from pix2pix_jax.config.resolve import round_up, side_multiple
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.images.limits import MAX_PIXELS, PixelLimit
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation.running_statistics import FLAG, StatisticsOptions
-from pix2pix_jax.inference.tiling import round_up
+from pix2pix_jax.evaluation.running_statistics import STATISTICS_FLAG, StatisticsOptions
 
 Half = Literal["left", "right"]  # a half of an image
 HalfChoice = Literal["left", "right", "none"]  # a half of an image, or the whole image
@@ -74,7 +73,7 @@ def check_options(config: Config, options: TranslateOptions) -> None:
         raise UsageError("--tile, --resize: cannot be given together", "leave one of them out")
     if options.samples > 1 and options.statistics:
         raise UsageError(
-            f"--samples: with {FLAG} there is no dropout, so all samples are equal",
+            f"--samples: with {STATISTICS_FLAG} there is no dropout, so all samples are equal",
             "give --samples=1",
         )
     if options.samples > 1 and not (options.use_dropout and config.model.dropout):

@@ -12,11 +12,6 @@ from pix2pix_jax.inference.translator import BATCH_SIZE
 OVERLAP = 4  # neighbouring tiles share at least 1 / OVERLAP of their side length
 
 
-def round_up(side: int, multiple: int) -> int:
-    """The smallest multiple of `multiple` that is at least `side`."""
-    return -(-side // multiple) * multiple
-
-
 def pad_centered(
     image: np.ndarray, height: int, width: int
 ) -> tuple[np.ndarray, tuple[slice, slice]]:

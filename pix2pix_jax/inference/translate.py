@@ -9,10 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from pix2pix_jax.checkpoints.reader import StepNotFound, find_step
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.errors import UsageError, prefix_errors
-from pix2pix_jax.evaluation.running_statistics import find_statistics
+from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.batching import ImageTranslator
 from pix2pix_jax.inference.half_cutter import HalfCutter
 from pix2pix_jax.inference.inputs import (
@@ -27,8 +25,7 @@ from pix2pix_jax.inference.outputs import OutputFolder
 from pix2pix_jax.inference.size_check import SizeCheck
 from pix2pix_jax.inference.targets import InputSide
 from pix2pix_jax.inference.translation_writer import TranslationWriter
-from pix2pix_jax.inference.translator import Translator, open_translator
-from pix2pix_jax.models.running_statistics import moments_of
+from pix2pix_jax.inference.translator import open_translator
 from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.pairs import run_contents
 from pix2pix_jax.runs.workdir import Workdir
@@ -58,7 +55,7 @@ def translate_files(
     """
     config = resolve_run_config(workdir, config)
     check_options(config, options)
-    translator = open_translator_with(config, workdir, options)
+    translator = open_translator(config, workdir, options)
     contents = run_contents(workdir, config.data)
     cutter = HalfCutter(config.data, contents, options.half)
     form = contents.form if contents else config.data.form
@@ -95,23 +92,6 @@ def translate_files(
 def some_of_images(count: int, total: int) -> str:
     """The number of images to translate, such as "3 images" or "3 of 10 images"."""
     return plural(count, "image") if count == total else some_of(count, total, "image")
-
-
-def open_translator_with(config: Config, workdir: Workdir, options: TranslateOptions) -> Translator:
-    """Restores a generator, with running statistics if the options ask for them.
-
-    Raises:
-      UsageError: the run has no such checkpoint, or its running statistics cannot be found.
-    """
-    if options.statistics is None:
-        return open_translator(config, workdir, options.step, options.seed, options.use_dropout)
-    with prefix_errors("--step", StepNotFound):
-        step = find_step(workdir, config.train.best_metric, options.step)
-    found = find_statistics(workdir, config, step, "generator", options.statistics)
-    say(f"the norms use the {found.source}; there is no dropout")
-    return open_translator(
-        config, workdir, step, options.seed, use_dropout=False, moments=moments_of(found.values)
-    )
 
 
 def translate_inputs(

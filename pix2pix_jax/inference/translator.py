@@ -7,13 +7,16 @@ import jax
 import numpy as np
 
 from pix2pix_jax.checkpoints.reader import read_network
-from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.evaluation.running_statistics import find_statistics
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
-from pix2pix_jax.models.layers import Moments
+from pix2pix_jax.inference.options import TranslateOptions
+from pix2pix_jax.models.layers import network_variables
+from pix2pix_jax.models.running_statistics import moments_of
 from pix2pix_jax.models.unet import UNet, translate_each
 from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runtime.console import say
 
 BATCH_SIZE = 8  # the largest batch; the batch size changes results only by rounding
 
@@ -29,24 +32,18 @@ class Translator:
     """
 
     def __init__(
-        self,
-        generator: UNet,
-        params: dict,
-        key: jax.Array | None,
-        step: int,
-        moments: Moments | None = None,
+        self, generator: UNet, variables: dict[str, dict], key: jax.Array | None, step: int
     ):
-        """Puts the parameters on the device.
+        """Puts the variables on the device.
 
         Args:
           generator: the module.
-          params: the parameters of the module.
+          variables: as in `translate_each`.
           key: PRNG key of the dropout; None: no dropout.
           step: the step of the checkpoint.
-          moments: the running statistics of all norms; None: each image has its own statistics.
         """
         self.step = step
-        self._params, self._moments = jax.device_put((params, moments))
+        self._variables = jax.device_put(variables)
         self._key = key
         self._translate_batch = jax.jit(partial(_translate_batch, generator))
         # Batch sizes that are already compiled, by the shape of an image.
@@ -68,7 +65,7 @@ class Translator:
             size = self._choose_batch_size(batch)
             padding = np.repeat(batch[-1:], size - len(batch), 0)
             padded = np.concatenate([batch, padding])  # [size, h, w, c]
-            output = self._translate_batch(self._params, padded, self._key, sample, self._moments)
+            output = self._translate_batch(self._variables, padded, self._key, sample)
             outputs.append(np.asarray(output)[: len(batch)])
         return np.concatenate(outputs)
 
@@ -80,38 +77,37 @@ class Translator:
         return size
 
 
-def open_translator(
-    config: Config,
-    workdir: Workdir,
-    step: CheckpointStep,
-    seed: int | None,
-    use_dropout: bool,
-    moments: Moments | None = None,
-) -> Translator:
-    """Restores the generator of a checkpoint.
+def open_translator(config: Config, workdir: Workdir, options: TranslateOptions) -> Translator:
+    """Restores the generator of a checkpoint, with running statistics if the options ask for them.
 
     Args:
-      seed: the seed of the dropout; None: the seed of the run.
-      use_dropout: whether the generator uses dropout, as in the paper (section 3.1).
-      moments: as in Translator.
+      config: the resolved config of the run.
+      workdir: the workdir of the run.
+      options: step, seed, dropout and running statistics.
 
     Raises:
-      UsageError: the run has no such checkpoint.
+      UsageError: the run has no such checkpoint, or its running statistics cannot be found.
     """
-    network = read_network(workdir, config, step)
-    seeded = config if seed is None else replace(config, seed=seed)
-    key = stream_key(seeded, "translations") if use_dropout else None
-    return Translator(make_generator(config), network.params, key, network.step, moments)
+    network, moments = read_network(workdir, config, options.step), None
+    if options.statistics is not None:
+        step = network.step
+        found = find_statistics(workdir, config, step, "generator", options.statistics)
+        say(f"the norms use the {found.source}; there is no dropout")
+        moments = moments_of(found.values)
+    seeded = config if options.seed is None else replace(config, seed=options.seed)
+    has_dropout = options.use_dropout and moments is None
+    key = stream_key(seeded, "translations") if has_dropout else None
+    variables = network_variables(network.params, moments)
+    return Translator(make_generator(config), variables, key, network.step)
 
 
 def _translate_batch(
     generator: UNet,
-    params: dict,
+    variables: dict[str, dict],
     images: jax.Array,
     key: jax.Array | None,
     sample: int,
-    moments: Moments | None,
 ) -> jax.Array:
     """Translates [b, h, w, c]; all images have the same dropout, or none if `key` is None."""
     keys = None if key is None else jax.random.fold_in(key, sample)[None].repeat(len(images))
-    return translate_each(generator, params, images, keys, moments)
+    return translate_each(generator, variables, images, keys)

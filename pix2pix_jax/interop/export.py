@@ -15,8 +15,9 @@ from pix2pix_jax.evaluation.running_statistics import (
     find_kept,
     find_statistics,
 )
+from pix2pix_jax.gan.networks import NetworkName
 from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, EXPORT_FORMATS, Format
-from pix2pix_jax.interop.trained_network import NetworkName, TrainedNetwork, max_difference
+from pix2pix_jax.interop.trained_network import TrainedNetwork, max_difference
 from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pix2pix_jax.config.schema import Config
-    from pix2pix_jax.interop.trained_network import Compute, NetworkName, TrainedNetwork
+    from pix2pix_jax.gan.networks import NetworkName
+    from pix2pix_jax.interop.trained_network import Compute, TrainedNetwork
 
 STABLEHLO_PLATFORMS = ("cpu", "cuda", "tpu")  # one file runs on all of them
 LOCATIONS_FLAG = "jax_traceback_in_locations_limit"  # JAX's limit of source lines in a program

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.gan.networks import NetworkName
 from pix2pix_jax.interop.foreign_networks import describe_network
 from pix2pix_jax.interop.pytorch.pickles import Opaque, Tensor, UnusualTensor
-from pix2pix_jax.interop.trained_network import NetworkName
 
 # The parts of a name that wrappers add: torch.compile, DataParallel and AveragedModel, FSDP,
 # activation checkpointing, and Lightning Fabric.

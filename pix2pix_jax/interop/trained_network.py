@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -15,12 +14,11 @@ from pix2pix_jax.checkpoints.reader import read_network
 from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.evaluation.running_statistics import FoundStatistics
-from pix2pix_jax.gan.networks import make_discriminator, make_generator
+from pix2pix_jax.gan.networks import NetworkName, make_discriminator, make_generator
 from pix2pix_jax.models.layers import Moments, network_variables
 from pix2pix_jax.models.running_statistics import moments_of
 from pix2pix_jax.runs.workdir import Workdir
 
-NetworkName = Literal["generator", "discriminator"]
 # A function from images [b, h, w, c] in [-1, 1] to a network's outputs [b, height, width,
 # channels].
 Compute = Callable[[np.ndarray], np.ndarray | Array]

@@ -10,7 +10,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Model
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.gan.networks import make_generator
+from pix2pix_jax.gan.networks import NetworkName, make_generator
 from pix2pix_jax.interop.pytorch.fields import (
     Fields,
     discriminator_fields_from_tensors,
@@ -18,7 +18,6 @@ from pix2pix_jax.interop.pytorch.fields import (
 )
 from pix2pix_jax.interop.pytorch.names import Tensors, discriminator_names, generator_names
 from pix2pix_jax.interop.pytorch.tensors import from_torch, is_statistic, statistics_from_torch
-from pix2pix_jax.interop.trained_network import NetworkName
 from pix2pix_jax.models.running_statistics import Statistics
 
 

@@ -9,11 +9,11 @@ from safetensors import SafetensorError, safe_open
 from pix2pix_jax.config.files import parse_json_config
 from pix2pix_jax.config.validation_errors import Language, first_error
 from pix2pix_jax.errors import UsageError, prefix_errors
+from pix2pix_jax.gan.networks import NetworkName
 from pix2pix_jax.interop.parametrizations import compute_parametrized_weights
 from pix2pix_jax.interop.pytorch.names import transposed_layers
 from pix2pix_jax.interop.pytorch.reader import read_pth
 from pix2pix_jax.interop.state_dicts import Part, choose_part
-from pix2pix_jax.interop.trained_network import NetworkName
 from pix2pix_jax.interop.weight_file import WeightFile
 from pix2pix_jax.suggestions import similar_path
 

@@ -36,8 +36,7 @@ def normalize(x: Array, scale: Array | None, bias: Array | None, epsilon: float)
 
 def normalize_with(
     x: Array,
-    mean: Array,
-    variance: Array,
+    moments: dict[str, Array],
     scale: Array | None,
     bias: Array | None,
     epsilon: float,
@@ -46,15 +45,15 @@ def normalize_with(
 
     Args:
       x: [..., c].
-      mean, variance: [c].
+      moments: `mean` and `variance`, [c].
       scale, bias, epsilon: as in `normalize`.
 
     Returns:
       [..., c].
     """
-    y = (at_least_float32(x) - _broadcast_channels(mean, x)) * _broadcast_channels(
-        lax.rsqrt(variance + epsilon), x
-    )
+    inverse = lax.rsqrt(moments["variance"] + epsilon)
+    y = at_least_float32(x) - _broadcast_channels(moments["mean"], x)
+    y = y * _broadcast_channels(inverse, x)
     if scale is not None and bias is not None:
         y = y * _broadcast_channels(scale, x) + _broadcast_channels(bias, x)
     return y.astype(x.dtype)

@@ -9,11 +9,9 @@ from pix2pix_jax.models.arrays import at_least_float32
 from pix2pix_jax.models.initializers import Initialization
 from pix2pix_jax.models.layers import (
     Convolution,
-    Moments,
     Norm,
     NormSettings,
     dropout,
-    network_variables,
 )
 from pix2pix_jax.models.topology import Layer, unet_layers
 
@@ -109,26 +107,19 @@ class UNet(nn.Module):
 
 
 def translate_each(
-    generator: UNet,
-    params: dict,
-    images: Array,
-    keys: Array | None,
-    moments: Moments | None = None,
+    generator: UNet, variables: dict[str, dict], images: Array, keys: Array | None
 ) -> Array:
     """Translates each image of a batch on its own, so that norms do not mix images.
 
     Args:
       generator: the module.
-      params: the parameters of the generator.
+      variables: the variables of the generator, as `layers.network_variables` makes them.
       images: [b, h, w, c] in [-1, 1].
       keys: [b] PRNG keys of the dropout; None: no dropout.
-      moments: the running statistics of all norms; None: each image has its own statistics.
 
     Returns:
       [b, h, w, channels] in [-1, 1].
     """
-
-    variables = network_variables(params, moments)
 
     def translate_one(image: Array, key: Array | None) -> Array:
         key = None if key is None else key[None]

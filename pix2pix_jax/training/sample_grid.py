@@ -53,7 +53,7 @@ class SampleGrid:
         """
         name = "the generator for the samples"
         with nullcontext() if self._is_compiled else CompileNotice(name, min_seconds=5):
-            outputs = np.asarray(self._translate(params, self._inputs, self._keys))
+            outputs = np.asarray(self._translate({"params": params}, self._inputs, self._keys))
         self._is_compiled = True
         l1 = float(np.abs(outputs - self._targets).mean())
         check_finite(step, "validation/l1", l1)

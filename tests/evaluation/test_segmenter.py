@@ -181,12 +181,12 @@ def test_the_noise_of_a_pair_does_not_depend_on_its_batch(small, data, records, 
         record = records[index]
         image = evaluation_example(record, data)["input"][None]
         keys = jax.random.fold_in(key, index)[None]
-        expected = translate_each(make_generator(config), params, image, keys)[0]
+        expected = translate_each(make_generator(config), {"params": params}, image, keys)[0]
         for pictures in shown.values():
             np.testing.assert_allclose(
                 pictures[record["name"].decode()]["output"], expected, atol=1e-5
             )
-    without = translate_each(make_generator(config), params, image, None)[0]
+    without = translate_each(make_generator(config), {"params": params}, image, None)[0]
     assert np.abs(without - expected).max() > 1e-3
 
 

@@ -134,7 +134,8 @@ def test_painting_changes_the_output(demo_run, page):
     config, state, _ = demo_run
     keys = jax.random.fold_in(stream_key(config, "translations"), 0)[None]
     image = painted[None, ..., :3] / np.float32(127.5) - 1
-    expected = translate_each(make_generator(config), state.generator.params, image, keys)
+    variables = {"params": state.generator.params}
+    expected = translate_each(make_generator(config), variables, image, keys)
     wanted = np.clip(np.round((np.asarray(expected[0]) + 1) * 127.5), 0, 255)
     assert np.abs(second[..., :3] - wanted).max() <= 1
 

@@ -63,7 +63,7 @@ def images(b, h, w, c=1):
 
 
 def expected_output(config, state, x):
-    y = translate_each(make_generator(config), state.generator.params, x, None)
+    y = translate_each(make_generator(config), {"params": state.generator.params}, x, None)
     assert np.std(y) > 0.1
     return np.asarray(y)
 
@@ -142,7 +142,7 @@ def test_every_generator_can_be_written_as_onnx(config, tmp_path):
     write_onnx(path, generator_of(config, state.generator.params))
     x = images(2, 64, 32)
     found, _ = run_onnx(path, x)
-    y = translate_each(make_generator(config), state.generator.params, x, None)
+    y = translate_each(make_generator(config), {"params": state.generator.params}, x, None)
     assert np.std(y) > 0.01
     np.testing.assert_allclose(found, y, atol=2e-5)
 

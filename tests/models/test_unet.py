@@ -124,8 +124,8 @@ def test_a_norm_at_a_bottleneck_of_one_pixel_would_lose_the_image():
     def spread(bottleneck_norm):
         module = UNet(3, 3, 4, skips=False, bottleneck_norm=bottleneck_norm)
         x = normal((4, 8, 8, 3))
-        params = start(module, x[:1])["params"]
-        y = jax.jit(partial(translate_each, module, keys=None))(params, x)
+        variables = start(module, x[:1])
+        y = jax.jit(partial(translate_each, module, keys=None))(variables, x)
         return float(jnp.ptp(y, axis=0).max())
 
     assert spread(bottleneck_norm=True) == 0
@@ -146,10 +146,12 @@ def test_dropout_on_three_blocks_is_the_only_noise():
 def test_a_translation_does_not_depend_on_the_other_images():
     module = UNet(3, 4, 4)
     images, keys = normal((8, 16, 16, 3)), jax.random.split(jax.random.key(0), 8)
-    params, one_by_one = start(module, images)["params"], jax.jit(partial(translate_each, module))
-    together = one_by_one(params, images, keys)
-    np.testing.assert_allclose(together[5:6], one_by_one(params, images[5:6], keys[5:6]), atol=1e-6)
-    mixed = jax.jit(module.apply)({"params": params}, images, keys)
+    variables, one_by_one = start(module, images), jax.jit(partial(translate_each, module))
+    together = one_by_one(variables, images, keys)
+    np.testing.assert_allclose(
+        together[5:6], one_by_one(variables, images[5:6], keys[5:6]), atol=1e-6
+    )
+    mixed = jax.jit(module.apply)(variables, images, keys)
     assert jnp.abs(mixed - together).max() > 1e-3  # batch statistics depend on the batch
 
 

@@ -17,6 +17,7 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.images.image_files import encode_png
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.demo.demo import MAX_MEGABYTES, Demo
+from pix2pix_jax.inference.options import TranslateOptions
 from pix2pix_jax.inference.translator import open_translator
 from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir
@@ -214,7 +215,7 @@ def serve_demo(
         have 1, 3 or 4 channels, the port is taken, or `host` is not an address of this machine.
     """
     config = resolve_run_config(workdir, config)
-    translator = open_translator(config, workdir, step, seed=None, use_dropout=True)
+    translator = open_translator(config, workdir, TranslateOptions(step))
     demo = Demo(config, workdir, translator)
     try:
         server = DemoServer(host, port, RequestHandler, demo)
