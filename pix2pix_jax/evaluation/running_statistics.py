@@ -32,8 +32,9 @@ class StatisticsOptions:
     """How the running statistics are found.
 
     Attributes:
-      num_pairs: the number of training pairs to estimate them from; None: those of the imported
-        file if the network has not been trained since, or else an estimate from MAX_PAIRS.
+      num_pairs: the number of training pairs to estimate them from, rounded up to whole batches;
+        None: those of the imported file if the network has not been trained since, or else an
+        estimate from MAX_PAIRS.
       use_dropout: whether the generator has dropout in an estimate, as in training.
       may_download: whether the training pairs of a public dataset may be downloaded.
     """
@@ -104,20 +105,22 @@ def _estimate(
         params["discriminator"] = read_network(workdir, config, step, network).params
     # The number of images that shared statistics in training. An imported run does not know it.
     images = config.model.norm_images or config.data.batch_size
-    num_pairs = min(options.num_pairs or MAX_PAIRS, len(records))
+    num_batches = -(-min(options.num_pairs or MAX_PAIRS, len(records)) // images)
     config = replace(
         config,
         data=replace(config.data, batch_size=images),
         train=replace(config.train, dtype="float32"),
     )
-    batches = islice(iter(make_image_batches(config, records)), -(-num_pairs // images))
+    batches = islice(iter(make_image_batches(config, records)), num_batches)
     estimated = estimate_statistics(config, params, batches, options.use_dropout)
     if not is_usable(estimated[network]):
         raise NoStatistics(
-            f"{STATISTICS_FLAG}: a norm of the {network} has a single value of each channel in a "
-            "batch, so no variance, or its values are not finite",
+            f"{STATISTICS_FLAG}: an average of the {network} is not a finite number; a norm with a "
+            "single value of each channel in a batch, for example, has no variance",
             f"leave out {STATISTICS_FLAG}",
         )
+    # The last batch may repeat pairs, if there are no others.
+    num_pairs = min(num_batches * images, len(records))
     source = f"running averages estimated from {some_of(num_pairs, len(records), 'training pair')}"
     has_dropout = any(layer.has_dropout for layer in make_generator(config).layers)
     if config.model.dropout and has_dropout:
@@ -166,14 +169,14 @@ def open_training_pairs(
         try:
             check_channels(data)
             check_source(data)  # before `prepare` makes folders
-            if not may_download and not is_local(data):
-                raise NoStatistics(
-                    f"data.name: the pairs of {data.name} are not on this machine",
-                    f"give {STATISTICS_FLAG} to download them",
-                )
-            dataset = prepare(data)
+            dataset = prepare(data) if may_download or is_local(data) else None
         except UsageError as error:
             raise NoStatistics(error.problem, error.fix) from error
+        if dataset is None:
+            raise NoStatistics(
+                f"data.name: the pairs of {data.name} are not on this machine",
+                f"give {STATISTICS_FLAG} to download them",
+            )
         is_of_run = fingerprint in (IMPORTED, dataset_fingerprint(dataset))
         if is_of_run and "train" in dataset.info.splits:
             return open_split(dataset, "train", max_pairs)

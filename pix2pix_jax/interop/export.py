@@ -1,7 +1,6 @@
 """The export command: writes a trained network to a file, and checks the file."""
 
 import os
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,9 +145,8 @@ def add_statistics(
     except NoStatistics as error:
         say(
             f"WARNING: {path}: `test.py --eval` of the PyTorch code gives wrong images with this "
-            f"file, because its running averages are not known ({error}); use test.py without "
-            "--eval",
-            sys.stderr,
+            f"file, because its running averages are not known: {error.problem}; {error.fix}, or "
+            "use test.py without --eval"
         )
         return network
     return replace(network, statistics=found)

@@ -204,11 +204,9 @@ def collect_statistics(
             )
         elif file.config is None and any(map(is_statistic, file.tensors)):
             kind = config.model.norm
-            reason = (
-                "the PyTorch code does not use them"
-                if kind == "instance"
-                else ("only averages of norms with scales (affine=True) are kept")
-            )
+            reason = "only averages of norms with scales (affine=True) are kept"
+            if kind == "instance":
+                reason = "the PyTorch code does not use them"
             say(f"{file.path}: the running averages of its {kind} norms are left out: {reason}")
     return found
 

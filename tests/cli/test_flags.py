@@ -14,6 +14,7 @@ from pix2pix_jax.cli.main import run_command
 from pix2pix_jax.config import Config
 from pix2pix_jax.config.fields import field_names
 from pix2pix_jax.config.files import override
+from pix2pix_jax.evaluation.running_statistics import MAX_PAIRS
 from pix2pix_jax.suggestions import OTHER_COMMANDS, OTHER_NAMES, VALUES_BY_TARGETS
 
 # A value for every required flag.
@@ -48,6 +49,14 @@ def test_help_marks_the_flags_that_a_command_needs(command, capsys):
         if "(required)" in " ".join(entry.split())
     }
     assert marked == set(REQUIRED[command])
+
+
+@pytest.mark.parametrize("command", ["translate", "evaluate", "export"])
+def test_help_names_the_number_of_pairs_of_an_estimate(command, capsys):
+    with pytest.raises(SystemExit):
+        parse([command, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"averages of N training pairs (default: all, at most {MAX_PAIRS})" in text
 
 
 @pytest.mark.parametrize(("command", "missing"), CASES)

@@ -257,3 +257,20 @@ def test_without_shuffle_every_epoch_has_the_pairs_in_the_order_of_their_names()
     assert len(set(jitter)) > 1  # The first image of each epoch has its own crop.
     shuffled = [batch_names(JITTER, records, step) for step in range(20)]
     assert shuffled[:5] != shuffled[5:10]
+
+
+@pytest.mark.parametrize("batch_size", [4, 8])
+def test_without_shuffle_all_processes_together_have_the_order_of_the_names(batch_size):
+    """Also in a batch that is larger than the set."""
+    names = ["c", "a", "e", "b", "d"]
+    records = [record(name, noise(12, 15)) for name in names]
+    config = replace(JITTER, data=replace(JITTER.data, shuffle=False, batch_size=batch_size))
+    order = pair_order(config.data, records)
+    processes = [make_crop_batches(config, order, process, 2) for process in range(2)]
+    batches = [batch for step in range(5) for batch in (processes[0][step], processes[1][step])]
+    seen = [names[pair] for batch in batches for pair in batch["pair"]]
+    assert seen == (["a", "b", "c", "d", "e"] * 8)[: 5 * batch_size]
+    whole = make_crop_batches(config, order)
+    for name in ("top", "left", "mirror", "index"):
+        expected = np.concatenate([whole[step][name] for step in range(5)])
+        np.testing.assert_array_equal(np.concatenate([b[name] for b in batches]), expected)

@@ -291,7 +291,28 @@ def test_a_norm_of_a_single_pixel_has_no_averages(tmp_path):
     write_run(workdir, config, state_of(config))
     args = workdir, config, 0, "generator", StatisticsOptions(2)
     message = refusal(find_statistics, *args)
-    assert "a norm of the generator has a single value of each channel in a batch" in message
+    assert message == (
+        "--running_statistics: an average of the generator is not a finite number; a norm with a "
+        "single value of each channel in a batch, for example, has no variance; leave out "
+        "--running_statistics"
+    )
+
+
+def test_an_estimate_names_the_pairs_of_its_whole_batches(tmp_path):
+    """3 of 6 pairs are two batches of two pairs; 5 or 6 pairs are three batches."""
+    config = config_for_estimate(data_dir=str(tmp_path))
+    config = replace(config, model=replace(config.model, norm_images=2))
+    workdir = Workdir(tmp_path / "run")
+    write_run(workdir, config, state_of(config))
+    for num_pairs, used, num_batches in [
+        (1, "2 of 6 training pairs", 1),
+        (3, "4 of 6 training pairs", 2),
+        (5, "all 6 training pairs", 3),
+        (99, "all 6 training pairs", 3),
+    ]:
+        found = find_statistics(workdir, config, 0, "generator", StatisticsOptions(num_pairs))
+        assert found.source.startswith(f"running averages estimated from {used}")
+        assert found.values["up1_norm"]["num_batches"] == num_batches
 
 
 def test_evaluate_writes_that_it_used_running_statistics(trained):
@@ -352,8 +373,11 @@ def test_without_pairs_a_line_says_that_eval_is_wrong(tmp_path, capsys):
     write_run(workdir, config, state_of(config))
     export(config, workdir, ExportOptions(tmp_path / "G.pth"))
     lines = capsys.readouterr()
-    assert "test.py --eval` of the PyTorch code gives wrong images with this file" in lines.err
-    assert f"data.source: {tmp_path}/gone does not exist" in lines.err
+    warning = "test.py --eval` of the PyTorch code gives wrong images with this file, because its"
+    assert warning in lines.out
+    reason = f"data.source: {tmp_path}/gone does not exist; correct the path"
+    assert f" are not known: {reason}, or use test.py without --eval\n" in lines.out
+    assert lines.err == ""
     tensors = load(tmp_path / "G.pth")
     assert {float(v.min()) for k, v in tensors.items() if k.endswith("running_var")} == {1.0}
     assert {path.name for path in tmp_path.iterdir()} == {"run", "G.pth"}
@@ -363,7 +387,7 @@ def test_without_pairs_a_line_says_that_eval_is_wrong(tmp_path, capsys):
     public_run = Workdir(tmp_path / "public")
     write_run(public_run, public, state_of(public))
     export(public, public_run, ExportOptions(tmp_path / "P.pth"))
-    assert "the pairs of maps are not on this machine" in capsys.readouterr().err
+    assert "the pairs of maps are not on this machine; " in capsys.readouterr().out
 
 
 def test_networks_without_batch_norms_have_no_averages(tmp_path):

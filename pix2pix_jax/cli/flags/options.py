@@ -99,6 +99,7 @@ def add_running_statistics(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="normalize by running averages and without dropout, as `test.py --eval` of "
         "pytorch-CycleGAN-and-pix2pix does: by the averages of the imported file, or by averages "
+        # 400 is MAX_PAIRS of evaluation.running_statistics, which loads slowly.
         "of N training pairs (default: all, at most 400); default: each image has its own "
         "statistics",
     )
