@@ -44,6 +44,6 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
     from pix2pix_jax.interop.import_weights import ImportOptions, import_weights
 
     base = None if options.config is None else load_experiment(options.config)
-    files = ImportOptions(weights, options.discriminator, base, options.options)
-    import_weights(files, workdir, fields)
+    import_options = ImportOptions(weights, options.discriminator, base, options.options)
+    import_weights(import_options, workdir, fields)
     return 0

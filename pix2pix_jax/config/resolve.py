@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.initial_run import InitialRun
-from pix2pix_jax.config.schema import DECAYS_TO_ZERO, INTERVALS, Config, Data, Train
+from pix2pix_jax.config.schema import ENDLESS_SCHEDULES, INTERVALS, Config, Data, Train
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
 from pix2pix_jax.runtime.storage.files import check_utf8, local_path
@@ -88,7 +88,7 @@ def _check_decay(config: Config) -> None:
     train, schedule = config.train, config.optimizer.schedule
     if train.decay_epochs is None:
         return
-    if schedule not in DECAYS_TO_ZERO:
+    if schedule in ENDLESS_SCHEDULES:
         raise UsageError(
             f"train.decay_epochs: the schedule {schedule} has no last epochs of decay",
             "give --config.optimizer.schedule=linear_decay or cosine, or leave out "
@@ -105,11 +105,14 @@ def _check_decay(config: Config) -> None:
 
 def needs_num_pairs(config: Config) -> bool:
     """Whether the learning rate depends on the number of training pairs."""
-    optimizer = config.optimizer
-    if optimizer.schedule == "constant":
-        return False
-    by_epoch = optimizer.schedule == "step" or optimizer.decay_per == "epoch"
-    return by_epoch or config.train.decay_epochs is not None
+    return config.optimizer.schedule != "constant" and (
+        changes_per_epoch(config) or config.train.decay_epochs is not None
+    )
+
+
+def changes_per_epoch(config: Config) -> bool:
+    """Whether a schedule other than `constant` changes the rate at the beginning of epochs only."""
+    return config.optimizer.schedule == "step" or config.optimizer.decay_per == "epoch"
 
 
 def counted_pairs(config: Config) -> int:
@@ -119,7 +122,9 @@ def counted_pairs(config: Config) -> int:
 
 
 def run_epochs(config: Config) -> int:
-    """The number of epochs of a run; one that train.steps cuts short counts too.
+    """The number of epochs up to the epoch in which the last step begins.
+
+    With batches larger than the split, this can be less than the train.epochs that was given.
 
     Args:
       config: a config with train.num_pairs.
@@ -146,11 +151,11 @@ def resolve_epochs(config: Config, num_pairs: int) -> Config:
       UsageError: the number of steps is too large or smaller than train.decay_epochs, the learning
         rate would be 0 in all steps, or the epoch of a step cannot be computed in 32 bits.
     """
-    if not needs_num_pairs(config):
-        return _resolve_steps(config, num_pairs)
-    config = replace_fields(config, {"train": {"num_pairs": num_pairs}})
     epochs, decay = config.train.epochs, config.train.decay_epochs
-    config = _resolve_steps(config, num_pairs)
+    counted = num_pairs if needs_num_pairs(config) else None
+    config = replace_fields(_resolve_steps(config, num_pairs), {"train": {"num_pairs": counted}})
+    if counted is None:
+        return config
     if epochs is None and decay is not None and decay > run_epochs(config):
         length = f"{plural(run_epochs(config), 'epoch')} of {plural(num_pairs, 'pair')}"
         raise UsageError(
@@ -179,22 +184,26 @@ def _resolve_steps(config: Config, num_pairs: int) -> Config:
 
 
 def _check_rate(config: Config) -> None:
-    """Raises UsageError if a schedule by epochs has no rate above 0, or needs more than 32 bits."""
-    schedule, decay_per = config.optimizer.schedule, config.optimizer.decay_per
-    batch_size, num_pairs = config.data.batch_size, counted_pairs(config)
-    decays = schedule in DECAYS_TO_ZERO and decay_per == "epoch"
-    if decays and run_epochs(config) == decay_epochs(config) == 1:
+    """Raises UsageError if a rate per epoch is always 0, or its epochs need more than 32 bits."""
+    if not changes_per_epoch(config):
+        return
+    schedule, batch_size, num_pairs = (
+        config.optimizer.schedule,
+        config.data.batch_size,
+        counted_pairs(config),
+    )
+    is_decaying = schedule not in ENDLESS_SCHEDULES
+    if is_decaying and run_epochs(config) == decay_epochs(config) == 1:
         raise UsageError(
-            f"optimizer.decay_per: the last epoch of {schedule} has the learning rate 0, and "
-            f"{plural(config.train.steps, 'step')} with {plural(num_pairs, 'pair')} are one epoch",
+            f"optimizer.decay_per: {schedule} has the learning rate 0 in the last epoch, and a run "
+            f"of {plural(config.train.steps, 'step')} ends in its first epoch",
             "give --config.optimizer.decay_per=step, or a longer run",
         )
-    if num_pairs * batch_size >= 2**31:
+    if max(num_pairs * batch_size, run_epochs(config)) >= 2**31:
         raise UsageError(
-            f"data.batch_size: the epoch of a step cannot be computed for batches of {batch_size} "
-            f"from {num_pairs:,} pairs",
-            f"give a batch_size below {2**31 // num_pairs}, or "
-            "--config.optimizer.schedule=constant",
+            f"data.batch_size: batches of {batch_size} from {num_pairs:,} pairs are too large for "
+            "the 32-bit number of an epoch",
+            "give a smaller batch_size, fewer train.steps, or --config.optimizer.schedule=constant",
         )
 
 

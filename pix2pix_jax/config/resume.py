@@ -6,7 +6,7 @@ from dataclasses import asdict, is_dataclass
 from typing import get_type_hints
 
 from pix2pix_jax.config.fields import changed_values, field_values
-from pix2pix_jax.config.schema import DECAYS_TO_ZERO, FREE, Config
+from pix2pix_jax.config.schema import ENDLESS_SCHEDULES, FREE, Config
 
 
 def changed_fields(old: Config, new: Config) -> list[str]:
@@ -36,7 +36,7 @@ def free_fields(config: Config) -> set[str]:
     }
     # A decaying learning rate depends on train.steps. With train.epochs, the number of steps is not
     # known before the pairs are counted.
-    if config.optimizer.schedule in DECAYS_TO_ZERO and config.train.epochs is None:
+    if config.optimizer.schedule not in ENDLESS_SCHEDULES and config.train.epochs is None:
         free.remove("train.steps")
     return free
 

@@ -216,8 +216,8 @@ class Optimizer:
     updates: Literal["alternating", "simultaneous", "real_then_fake"] = "alternating"
 
 
-# The schedules whose learning rate falls to 0 at the end of the run.
-DECAYS_TO_ZERO = ("linear_decay", "cosine")
+# The schedules whose learning rate does not depend on the length of the run.
+ENDLESS_SCHEDULES = ("constant", "step")
 
 # The fields of Train that are numbers of steps between two outputs. Only evaluate_every may be 0.
 INTERVALS = ("log_every", "checkpoint_every", "sample_every", "evaluate_every")
@@ -238,8 +238,8 @@ class Train:
     # for 100 epochs. None means half of the run for `linear_decay`, and the whole run for `cosine`.
     # With decay_per=epoch, half of an odd number of epochs is rounded down.
     decay_epochs: Annotated[Count | None, BeforeValidator(parse_none)] = None
-    # The number of training pairs. `train` counts it if the learning rate depends on epochs, and
-    # replaces a value that is given.
+    # The number of training pairs. `train` counts it if the learning rate depends on epochs, else
+    # this is None; a value that is given is replaced.
     num_pairs: FreeOnResume[Annotated[Count | None, BeforeValidator(parse_none)]] = None
     # The run to start from, as WORKDIR, WORKDIR:STEP or WORKDIR:best; the flag --init sets this
     # field. The new run begins at step 0 with the networks and optimizers of that run. None means

@@ -79,7 +79,7 @@ def find_statistics(
     if config.model.norm != "batch" or not config.model.norm_affine:
         field = "norm" if config.model.norm != "batch" else "norm_affine"
         raise NoStatistics(
-            f"{STATISTICS_FLAG}: only norms of kind batch have running averages, but "
+            f"{STATISTICS_FLAG}: only batch norms with scales have running averages, but "
             f"model.{field} is {getattr(config.model, field)}",
             f"leave out {STATISTICS_FLAG}",
         )
@@ -171,7 +171,8 @@ def open_training_pairs(
             check_source(data)  # before `prepare` makes folders
             dataset = prepare(data) if may_download or is_local(data) else None
         except UsageError as error:
-            raise NoStatistics(error.problem, error.fix) from error
+            problem = f"{error.problem}, but running averages are estimated from training pairs"
+            raise NoStatistics(problem, error.fix) from error
         if dataset is None:
             raise NoStatistics(
                 f"data.name: the pairs of {data.name} are not on this machine",

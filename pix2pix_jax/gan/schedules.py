@@ -12,7 +12,8 @@ and at least 0:
 
 The right column is that of the authors' PyTorch code, which counts epochs from 1. The last epoch of
 `linear_decay` and of `cosine` therefore has the rate 0. An epoch that train.steps cuts short counts
-as an epoch.
+as an epoch. In a run of one epoch, `linear_decay` without train.decay_epochs has D = 0, and the
+factor 1.
 """
 
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ import optax
 from jax import Array
 
 from pix2pix_jax.config.resolve import (
+    changes_per_epoch,
     counted_pairs,
     decay_epochs,
     needs_num_pairs,
@@ -41,10 +43,8 @@ def learning_rate_schedule(config: Config, updates_per_step: int = 1) -> optax.S
         return optimizer.learning_rate
     if needs_num_pairs(config) and config.train.num_pairs is None:
         return optax.constant_schedule(optimizer.learning_rate)
-    if optimizer.schedule == "step" or optimizer.decay_per == "epoch":
-        schedule = _epoch_schedule(config)
-    else:
-        schedule = _step_schedule(config)
+    make = _epoch_schedule if changes_per_epoch(config) else _step_schedule
+    schedule = make(config)
     return lambda count: schedule(jnp.floor_divide(count, updates_per_step))
 
 

@@ -16,7 +16,7 @@ class PlannedConfig:
 
     Attributes:
       config: the config.
-      source: where the fields that the weights do not determine come from, in words.
+      source: where the other fields come from that the weights do not determine, in words.
       options: the train_opt.txt of the weights; None: there is none.
       settings: the fields that were taken from the options.
     """
@@ -54,7 +54,7 @@ def plan_config(
         check_train_options(train_options, config, has_discriminator=len(files) == 2)
         settings = choose_settings(train_options.settings(), base, len(files) == 2)
         config = apply_settings(train_options, settings, config)
-        source = f"taken from {'the experiment and from ' if base else ''}{train_options.path}"
+        source = "taken from the experiment" if base else f"guessed, because {FILE_NAME} lacks it"
         return PlannedConfig(config, source, train_options, settings)
     if base:
         source = "taken from the experiment"
@@ -118,8 +118,8 @@ def check_train_options(options: TrainOptions, config: Config, has_discriminator
     """Raises UsageError if options contradict the weights. Args as in `contradictions`."""
     wrong = options.contradictions(config, has_discriminator)
     if wrong:
-        said = ", ".join(each.said for each in wrong)
-        found = ", ".join(each.found for each in wrong)
+        said = ", ".join(each.text for each in wrong)
+        found = ", ".join(each.weights for each in wrong)
         raise UsageError(
             f"{options.path}: says {said}, but the weights have {found}",
             f"give the {FILE_NAME} of these weights as --options=FILE, or --options={NONE}",
@@ -146,8 +146,11 @@ def choose_settings(
             for _, group, name, _ in settings
             if given[group][name] != default[group][name]
         }
-        if ("data", "image_size") in left_out:
-            left_out |= {("data", "load_size"), ("data", "load_scale")}
+        # The sizes follow from each other.
+        if left_out & {("data", "image_size"), ("data", "load_size")}:
+            left_out |= {("data", name) for name in ("image_size", "load_size", "load_scale")}
+        if ("data", "load_scale") in left_out:
+            left_out.add(("data", "load_size"))
     return [setting for setting in settings if (setting.group, setting.name) not in left_out]
 
 
@@ -157,12 +160,12 @@ def apply_settings(options: TrainOptions, settings: list[Setting], config: Confi
     Raises:
       UsageError: a value is out of the range of its field.
     """
-    for option, group, name, value in settings:
+    for text, group, name, value in settings:
         try:
             config = replace_fields(config, {group: {name: value}})
         except UsageError as error:
             raise UsageError(
-                f"{options.path}: {option}: {error.problem}",
+                f"{options.path}: {text}: {error.problem}",
                 f"correct this line, or give --options={NONE}",
             ) from error
     return config

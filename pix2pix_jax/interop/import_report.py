@@ -70,10 +70,16 @@ def describe_undetermined(run: NewRun) -> str:
         "data.image_size": f"{height}x{width} images (height x width)",
         "model.dropout": f"dropout {model.dropout}",
     }
-    from_source = [phrase for field, phrase in phrases.items() if field not in run.flags]
-    from_flags = [phrase for field, phrase in phrases.items() if field in run.flags]
-    parts = [f"{', '.join(from_source)}: {run.planned.source}"] if from_source else []
-    parts += [f"{', '.join(from_flags)}: set by flags"] if from_flags else []
+    options = {f"{group}.{name}" for _, group, name, _ in run.planned.settings}
+    sources: dict[str, list[str]] = {}
+    for field, phrase in phrases.items():
+        source = run.planned.source
+        if field in run.flags:
+            source = "set by flags"
+        elif field in options and run.planned.options:
+            source = f"taken from {run.planned.options.path}"
+        sources.setdefault(source, []).append(phrase)
+    parts = [f"{', '.join(found)}: {source}" for source, found in sources.items()]
     other_direction = "BtoA" if data.direction == "AtoB" else "AtoB"
     return (
         f"{'; '.join(parts)}; to change these, import again with another --workdir, and with "
@@ -132,9 +138,10 @@ def describe_options(run: NewRun) -> list[str]:
     if unavailable := options.unavailable():
         lines.append(f"WARNING: {options.path}: not available here: {unavailable}")
     if length := options.length():
+        schedule = run.config.optimizer.schedule
         lines.append(
-            f"not used: {length}, because an imported run is fine-tuned at a constant learning "
-            "rate; set train.epochs, train.decay_epochs and optimizer.schedule yourself"
+            f"not used: {length}; the schedule of this run is {schedule}; to change it, set "
+            "train.epochs, train.decay_epochs and optimizer.schedule when you train"
         )
     return lines
 

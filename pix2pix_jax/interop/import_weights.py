@@ -19,10 +19,11 @@ from pix2pix_jax.errors import UsageError, prefix_errors
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.interop.import_config import plan_config
 from pix2pix_jax.interop.import_report import NewRun, describe_import
-from pix2pix_jax.interop.pytorch.tensors import is_statistic
+from pix2pix_jax.interop.pytorch.tensors import is_average
 from pix2pix_jax.interop.weight_file import WeightFile
 from pix2pix_jax.interop.weight_reader import read_weights
 from pix2pix_jax.models.running_statistics import Statistics, is_usable
+from pix2pix_jax.models.topology import DISCRIMINATORS, is_large_enough
 from pix2pix_jax.runs.networks import network_fields
 from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runs.restart import advise_other_workdir
@@ -33,7 +34,7 @@ from pix2pix_jax.runtime.storage.files import check_writable
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """The files to import, and the fields that the weights do not determine.
+    """The files to import, and the sources of the fields that the weights do not determine.
 
     Attributes:
       weights: the file of the generator: a .pth or .safetensors file of the authors' PyTorch code,
@@ -84,7 +85,7 @@ def import_weights(options: ImportOptions, workdir: Workdir, fields: dict[str, s
     config = planned.config
     # The weights come from the file, even if the run that exported them started from another run.
     changed = replace_fields(override(config, fields), {"train": {"init": None}})
-    check_image_size(changed, weights)
+    check_image_size(changed, options)
     with explain_fields(weights, has_own_config=base is None and files[0].config is not None):
         changed = resolve(changed)
     with explain_changed_network(config, fields):
@@ -96,26 +97,34 @@ def import_weights(options: ImportOptions, workdir: Workdir, fields: dict[str, s
         say(line)
 
 
-def check_image_size(config: Config, weights: Path) -> None:
-    """Checks that images of data.image_size can be halved as often as the generator halves images.
+def check_image_size(config: Config, options: ImportOptions) -> None:
+    """Checks that data.image_size fits the depth of the generator and the imported discriminator.
 
-    `resolve` checks this, too. But its error suggests another depth, and the weights determine the
-    depth.
+    `resolve` and `make_discriminator` check this, too. But their errors suggest other networks, and
+    the weights determine the networks.
 
     Args:
       config: a config with the depth of the generator.
-      weights: the file of the generator, for the error.
+      options: the files.
 
     Raises:
-      UsageError: the sides of the images are not multiples of 2**depth.
+      UsageError: the sides of the images are not multiples of 2**depth, or are too small for the
+        discriminator.
     """
     (height, width), depth = config.data.image_size, config.model.depth
     assert depth is not None  # the weights determine the depth
     if halvings(height, width) < depth:
         raise UsageError(
             f"data.image_size: {height}x{width} cannot be halved {depth} times, as the generator "
-            f"in {weights} requires",
+            f"in {options.weights} requires",
             advise_size(height, width, depth),
+        )
+    name = config.model.discriminator
+    if options.discriminator and not is_large_enough(DISCRIMINATORS[name], height, width):
+        raise UsageError(
+            f"data.image_size: {height}x{width} is too small for {name}, the discriminator in "
+            f"{options.discriminator}",
+            "give a larger --config.data.image_size, or leave out --discriminator",
         )
 
 
@@ -202,12 +211,11 @@ def collect_statistics(
                 f"WARNING: {file.path}: a running average of its norms is not finite, or a "
                 "variance is negative, so all are left out"
             )
-        elif file.config is None and any(map(is_statistic, file.tensors)):
-            kind = config.model.norm
-            reason = "only averages of norms with scales (affine=True) are kept"
-            if kind == "instance":
-                reason = "the PyTorch code does not use them"
-            say(f"{file.path}: the running averages of its {kind} norms are left out: {reason}")
+        elif file.config is None and any(map(is_average, file.tensors)):
+            say(
+                f"{file.path}: its running averages are left out, because they do not belong to "
+                "batch norms with scales (affine=True)"
+            )
     return found
 
 

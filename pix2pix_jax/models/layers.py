@@ -112,8 +112,9 @@ class Norm(nn.Module):
             scale = self.param("scale", initializer, x.shape[-1:])
             bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
         if settings.kind == "batch" and self.has_variable(RUNNING, "mean"):
-            moments = {name: self.get_variable(RUNNING, name) for name in ("mean", "variance")}
-            return normalize_with(x, moments, scale, bias, settings.epsilon)
+            mean = self.get_variable(RUNNING, "mean")
+            variance = self.get_variable(RUNNING, "variance")
+            return normalize_with(x, (mean, variance), scale, bias, settings.epsilon)
         images = min(settings.images_per_mean or b, b) if settings.kind == "batch" else 1
         groups = x.reshape(b // images, images, *x.shape[1:])  # [groups, images, h, w, c]
         normalized = cast(Array, normalize(groups, scale, bias, settings.epsilon))

@@ -36,7 +36,7 @@ def normalize(x: Array, scale: Array | None, bias: Array | None, epsilon: float)
 
 def normalize_with(
     x: Array,
-    moments: dict[str, Array],
+    moments: tuple[Array, Array],
     scale: Array | None,
     bias: Array | None,
     epsilon: float,
@@ -45,15 +45,15 @@ def normalize_with(
 
     Args:
       x: [..., c].
-      moments: `mean` and `variance`, [c].
+      moments: mean and variance, each [c].
       scale, bias, epsilon: as in `normalize`.
 
     Returns:
       [..., c].
     """
-    inverse = lax.rsqrt(moments["variance"] + epsilon)
-    y = at_least_float32(x) - _broadcast_channels(moments["mean"], x)
-    y = y * _broadcast_channels(inverse, x)
+    mean, variance = moments
+    y = at_least_float32(x) - _broadcast_channels(mean, x)
+    y = y * _broadcast_channels(lax.rsqrt(variance + epsilon), x)
     if scale is not None and bias is not None:
         y = y * _broadcast_channels(scale, x) + _broadcast_channels(bias, x)
     return y.astype(x.dtype)

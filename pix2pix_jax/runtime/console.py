@@ -18,7 +18,7 @@ def say(text: object, file: TextIO | None = None) -> None:
 
     Args:
       text: the line. Control characters are escaped, because file names may contain them.
-      file: sys.stderr for an error or a warning; None: sys.stdout.
+      file: sys.stderr for an error; None: sys.stdout.
     """
     stream = sys.stdout if file is None else file
     with suppress(OSError):

@@ -8,7 +8,7 @@ import jax
 from pix2pix_jax.checkpoints.scores import best_step
 from pix2pix_jax.config.resolve import run_epochs
 from pix2pix_jax.config.resume import free_fields
-from pix2pix_jax.config.schema import DECAYS_TO_ZERO, Config, Data
+from pix2pix_jax.config.schema import ENDLESS_SCHEDULES, Config, Data
 from pix2pix_jax.data.contents.lines import dataset_lines
 from pix2pix_jax.data.pipeline import make_training_batches, prefetch
 from pix2pix_jax.data.records import count_pairs, open_split
@@ -31,6 +31,8 @@ from pix2pix_jax.training.preparation import prepare_config, prepare_dataset, re
 from pix2pix_jax.training.recorder import Progress, Recorder
 from pix2pix_jax.training.run import TrainingRun
 from pix2pix_jax.training.steps import run_steps
+
+MANY_EPOCHS = 10  # In a run of fewer epochs, the last epoch is more than a tenth of all steps.
 
 
 def train(config: Config, workdir: Workdir) -> int:
@@ -160,11 +162,11 @@ def rate_lines(config: Config) -> list[str]:
       config: a config with train.num_pairs, if its schedule needs that field.
     """
     decay_per, schedule = config.optimizer.decay_per, config.optimizer.schedule
-    if decay_per != "epoch" or schedule not in DECAYS_TO_ZERO:
+    if decay_per != "epoch" or schedule in ENDLESS_SCHEDULES:
         return []
     epochs = run_epochs(config)
     # A run of one epoch has a constant rate; see `decay_epochs`.
-    if epochs == 1 or epochs >= 10:
+    if epochs == 1 or epochs >= MANY_EPOCHS:
         return []
     return [
         f"WARNING: the learning rate is 0 in the last of {epochs} epochs, because it decays per "

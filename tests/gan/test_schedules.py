@@ -153,9 +153,14 @@ def test_products_that_do_not_fit_into_int32_are_refused():
     )
     message = refusal(resolve_epochs, config, 2**20)
     assert message == (
-        "data.batch_size: the epoch of a step cannot be computed for batches of 2048 from "
-        "1,048,576 pairs; give a batch_size below 2048, or --config.optimizer.schedule=constant"
+        "data.batch_size: batches of 2048 from 1,048,576 pairs are too large for the 32-bit number "
+        "of an epoch; give a smaller batch_size, fewer train.steps, or "
+        "--config.optimizer.schedule=constant"
     )
+    # A schedule that changes at every step needs no epoch of a step.
+    linear = replace(config, optimizer=Optimizer(schedule="linear_decay"))
+    linear = replace(linear, train=Train(steps=10_000, decay_epochs=2))
+    assert resolve_epochs(linear, 2**20).train.num_pairs == 2**20
     assert resolve_epochs(config, 2**20 - 1).train.num_pairs == 2**20 - 1
 
 
@@ -177,7 +182,7 @@ for epochs in range(2, 200):
 
 
 def test_a_run_of_one_epoch_has_a_constant_rate():
-    """The last of 400 steps with 400 pairs is in the first epoch, and so is the first step."""
+    """All 5 steps with 5 pairs are in the first epoch."""
     config = preset("pytorch", Config(train=Train(steps=5)))
     np.testing.assert_array_equal(rates(resolve_epochs(config, 5)), np.float32([RATE] * 5))
     assert rate_lines(resolve_epochs(config, 5)) == []
@@ -193,12 +198,19 @@ def test_a_run_that_would_train_nothing_is_refused():
             train=Train(steps=20, decay_epochs=decay),
         )
         assert refusal(resolve_epochs, config, 27) == (
-            f"optimizer.decay_per: the last epoch of {schedule} has the learning rate 0, and 20 "
-            "steps with 27 pairs are one epoch; give --config.optimizer.decay_per=step, or a "
+            f"optimizer.decay_per: {schedule} has the learning rate 0 in the last epoch, and a run "
+            "of 20 steps ends in its first epoch; give --config.optimizer.decay_per=step, or a "
             "longer run"
         )
         per_step = override(config, {"optimizer.decay_per": "step"})
         assert rates(resolve_epochs(per_step, 27)).min() > 0
+
+
+def test_the_number_of_pairs_is_recorded_only_if_the_rate_depends_on_it():
+    given = Config(train=Train(steps=20, num_pairs=7))
+    assert resolve_epochs(given, 400).train.num_pairs is None
+    step = replace(given, optimizer=Optimizer(schedule="step"))
+    assert resolve_epochs(step, 400).train.num_pairs == 400
 
 
 def test_a_short_run_says_that_the_rate_of_its_last_epoch_is_0():

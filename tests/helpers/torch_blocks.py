@@ -67,10 +67,8 @@ class PatchDiscriminator(nn.Module):
 
     def __init__(self, channels=6, features=64, layers=3, norm="batch"):
         super().__init__()
-        bias, widths = (
-            norm.startswith("instance"),
-            [features * min(2**n, 8) for n in range(layers + 1)],
-        )
+        bias = norm.startswith("instance")
+        widths = [features * min(2**n, 8) for n in range(layers + 1)]
         stack = [nn.Conv2d(channels, features, 4, 2, 1), nn.LeakyReLU(0.2)]
         for n in range(1, layers + 1):
             stride = 1 if n == layers else 2

@@ -6,6 +6,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from helpers.fields import SMALL_DISCRIMINATOR
 from helpers.refusals import refusal
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[parity]'")
@@ -73,7 +74,7 @@ def test_an_imported_generator_translates_as_in_pytorch(tmp_path, name):
     options, prefix, legacy = GENERATORS[name]
     network = randomize(Generator(**options))
     weights = save_weights(network, tmp_path / "latest_net_G.pth", prefix, legacy)
-    _, config, params = import_run(tmp_path, weights)
+    _, config, params = import_run(tmp_path, weights, **SMALL_DISCRIMINATOR)
     depth, inputs = options.get("depth", 8), options.get("inputs", 3)
     assert config.data.image_size == (2**depth, 2**depth)
     assert (config.model.depth, config.model.features) == (depth, options["features"])
@@ -225,7 +226,7 @@ def test_an_imported_run_starts_from_no_other_run(tmp_path):
 
 def test_an_import_says_that_the_file_has_a_config_of_its_own(tmp_path, capsys):
     pth = save_weights(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
-    _, config, _ = import_run(tmp_path, pth, **{"data.direction": "BtoA"})
+    _, config, _ = import_run(tmp_path, pth, **SMALL_DISCRIMINATOR, **{"data.direction": "BtoA"})
     weights = tmp_path / "G.safetensors"
     export(config, Workdir(tmp_path / "run"), ExportOptions(weights))
     line = import_and_read_line(tmp_path, capsys, weights)
@@ -354,7 +355,7 @@ def test_safetensors_of_the_pytorch_code_are_imported(tmp_path):
     network = randomize(Generator(depth=5, features=4))
     tensors = {f"module.{name}": v.numpy() for name, v in network.state_dict().items()}
     save_file(tensors, tmp_path / "G.safetensors")
-    _, config, params = import_run(tmp_path, tmp_path / "G.safetensors")
+    _, config, params = import_run(tmp_path, tmp_path / "G.safetensors", **SMALL_DISCRIMINATOR)
     tensors = read_weights(tmp_path / "G.safetensors", "generator").tensors
     expected = from_torch(tensors, generator_names(5), params, config.model)
     jax.tree.map(np.testing.assert_array_equal, params, expected)
@@ -411,3 +412,13 @@ def test_a_generator_that_the_pytorch_code_cannot_compute_is_refused(field, valu
 @pytest.mark.parametrize("name", DISCRIMINATORS)
 def test_the_discriminators_of_the_pytorch_code_can_be_exported(name):
     check_torch_discriminator(Config(model=Model(discriminator=name)))
+
+
+def test_an_imported_discriminator_that_is_too_deep_for_the_images_is_named(tmp_path):
+    weights = save_weights(Generator(depth=5, features=4), tmp_path / "G.pth")
+    path = save_weights(PatchDiscriminator(layers=5, features=4), tmp_path / "D.pth")
+    options = ImportOptions(weights, path)
+    assert refusal(import_weights, options, Workdir(tmp_path / "run"), {}) == (
+        f"data.image_size: 32x32 is too small for image286, the discriminator in {path}; give a "
+        "larger --config.data.image_size, or leave out --discriminator"
+    )

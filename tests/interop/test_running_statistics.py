@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.command_line import TINY, run
+from helpers.fields import SMALL_DISCRIMINATOR
 from helpers.refusals import refusal
 from helpers.states import state_of
 from PIL import Image
@@ -16,7 +17,7 @@ from PIL import Image
 pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[parity]'")
 
 import torch
-from helpers.torch_blocks import Generator, PatchDiscriminator, randomize
+from helpers.torch_blocks import Generator, PatchDiscriminator, PixelDiscriminator, randomize
 from helpers.torch_reference import nchw
 from jax import export as jax_export
 from safetensors.numpy import load_file
@@ -43,6 +44,7 @@ from pix2pix_jax.runs.workdir import Workdir
 
 PAIRS = {
     "data.name": "synthetic_facades", "data.synthetic_pairs": "6,2,2", "data.load_size": "36",
+    **SMALL_DISCRIMINATOR,
 }  # fmt: skip
 
 
@@ -76,7 +78,8 @@ def imported(tmp_path_factory):
         norm.num_batches_tracked.fill_(1000 + number)
     weights = save(generator, folder / "G.pth")
     save(discriminator, folder / "D.pth")
-    import_weights(ImportOptions(weights, folder / "D.pth"), Workdir(folder / "run"), PAIRS)
+    fields = {name: PAIRS[name] for name in PAIRS.keys() - SMALL_DISCRIMINATOR.keys()}
+    import_weights(ImportOptions(weights, folder / "D.pth"), Workdir(folder / "run"), fields)
     return folder, generator, discriminator
 
 
@@ -109,7 +112,7 @@ def test_safetensors_files_keep_the_averages_too(imported, tmp_path):
     export(config, workdir, ExportOptions(tmp_path / "G.safetensors"))
     assert "up1_norm.running_var" in load_file(tmp_path / "G.safetensors")
     again = Workdir(tmp_path / "run")
-    import_weights(ImportOptions(tmp_path / "G.safetensors"), again, {})
+    import_weights(ImportOptions(tmp_path / "G.safetensors"), again, SMALL_DISCRIMINATOR)
     export(read_config(again.config_file), again, ExportOptions(tmp_path / "G.pth"))
     assert_same_tensors(load(tmp_path / "G.pth"), generator.state_dict())
 
@@ -375,14 +378,19 @@ def test_without_pairs_a_line_says_that_eval_is_wrong(tmp_path, capsys):
     lines = capsys.readouterr()
     warning = "test.py --eval` of the PyTorch code gives wrong images with this file, because its"
     assert warning in lines.out
-    reason = f"data.source: {tmp_path}/gone does not exist; correct the path"
+    reason = (
+        f"data.source: {tmp_path}/gone does not exist, but running averages are estimated from "
+        "training pairs; correct the path"
+    )
     assert f" are not known: {reason}, or use test.py without --eval\n" in lines.out
     assert lines.err == ""
     tensors = load(tmp_path / "G.pth")
     assert {float(v.min()) for k, v in tensors.items() if k.endswith("running_var")} == {1.0}
     assert {path.name for path in tmp_path.iterdir()} == {"run", "G.pth"}
     options = ExportOptions(tmp_path / "H.pth", statistics=StatisticsOptions())
-    assert "gone does not exist" in refusal(export, config, workdir, options)
+    assert "gone does not exist, but running averages are" in refusal(
+        export, config, workdir, options
+    )
     public = replace(config, data=replace(config.data, name="maps", source=None))
     public_run = Workdir(tmp_path / "public")
     write_run(public_run, public, state_of(public))
@@ -394,12 +402,12 @@ def test_networks_without_batch_norms_have_no_averages(tmp_path):
     for name in ("instance", "none"):
         weights = save(randomize(Generator(depth=5, features=4, norm=name)), tmp_path / "G.pth")
         workdir = tmp_path / name
-        import_weights(ImportOptions(weights), Workdir(workdir), {})
+        import_weights(ImportOptions(weights), Workdir(workdir), SMALL_DISCRIMINATOR)
         flags = (f"--input={tmp_path}", f"--output={tmp_path}/out", "--running_statistics")
         message = refuse("translate", f"--workdir={workdir}", *flags)
         assert (
-            "--running_statistics: only norms of kind batch have running averages, but model.norm "
-            f"is {name}; leave out --running_statistics" in message
+            "--running_statistics: only batch norms with scales have running averages, but "
+            f"model.norm is {name}; leave out --running_statistics" in message
         )
         succeed("export", f"--workdir={workdir}", f"--output={tmp_path}/{name}.pth")
 
@@ -407,17 +415,11 @@ def test_networks_without_batch_norms_have_no_averages(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "norm", "is_affine", "left_out"),
     [
-        (
-            "batch_without_scales", "batch", False,
-            "batch norms are left out: only averages of norms with scales (affine=True) are kept",
-        ),
-        ("instance_with_scales", "instance", True, None),
-        (
-            "instance_with_averages", "instance", False,
-            "instance norms are left out: the PyTorch code does not use them",
-        ),
+        ("batch_without_scales", "batch", False, True),
+        ("instance_with_scales", "instance", True, False),
+        ("instance_with_averages", "instance", False, True),
     ],
-)  # fmt: skip
+)
 def test_norms_of_other_options_are_recognized(tmp_path, capsys, kind, norm, is_affine, left_out):
     generator = randomize(Generator(depth=5, features=4, norm=kind))
     discriminator = PatchDiscriminator(features=4, layers=1, norm=kind)
@@ -427,10 +429,14 @@ def test_norms_of_other_options_are_recognized(tmp_path, capsys, kind, norm, is_
     import_weights(options, workdir, {})
     config = read_config(workdir.config_file)
     assert (config.model.norm, config.model.norm_affine) == (norm, is_affine)
-    expected = [f"{path}: the running averages of its {left_out}" for path in (
-        options.weights, options.discriminator)] if left_out else []  # fmt: skip
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if "are left out" in line] == expected
+    lines = [line for line in lines if "are left out" in line]
+    paths = [options.weights, options.discriminator] if left_out else []
+    assert lines == [
+        f"{path}: its running averages are left out, because they do not belong to batch norms "
+        "with scales (affine=True)"
+        for path in paths
+    ]
     # With a batch of one image, every norm has the statistics of this image.
     x = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
     for name, network, inputs in (
@@ -443,6 +449,31 @@ def test_norms_of_other_options_are_recognized(tmp_path, capsys, kind, norm, is_
         np.testing.assert_allclose(found.compile_with(found.params)(inputs), y, atol=2e-5)
 
 
+@pytest.mark.parametrize(
+    ("kinds", "found", "expected"),
+    [
+        (("batch", "instance"), "instance norms without scales", "batch norms with scales"),
+        (("none", "batch"), "batch norms with scales", "no norms"),
+        (("instance", "none"), "no norms", "instance norms without scales"),
+        (
+            ("batch", "batch_without_scales"),
+            "batch norms without scales",
+            "batch norms with scales",
+        ),
+    ],
+)
+def test_networks_with_different_norms_are_refused(tmp_path, kinds, found, expected):
+    generator, discriminator = kinds
+    options = ImportOptions(tmp_path / "G.pth", tmp_path / "D.pth")
+    save(Generator(depth=5, features=4, norm=generator), options.weights)
+    for network in (PatchDiscriminator, PixelDiscriminator):
+        save(network(features=4, norm=discriminator), options.discriminator)
+        assert refusal(import_weights, options, Workdir(tmp_path / "x"), {}) == (
+            f"{options.discriminator}: has {found}, but the generator has {expected}; give the "
+            "generator and the discriminator of the same run"
+        )
+
+
 def test_a_file_of_an_old_pytorch_keeps_its_names(tmp_path):
     """PyTorch counts the batches of a norm since version 0.4.1."""
     tensors = randomize(Generator(depth=5, features=4)).state_dict()
@@ -451,7 +482,7 @@ def test_a_file_of_an_old_pytorch_keeps_its_names(tmp_path):
     for name in ("pth", "safetensors"):  # G.pth -> run -> G.safetensors -> run -> G.pth
         workdir = Workdir(tmp_path / f"to_{name}")
         other = "safetensors" if name == "pth" else "pth"
-        import_weights(ImportOptions(tmp_path / f"G.{name}"), workdir, {})
+        import_weights(ImportOptions(tmp_path / f"G.{name}"), workdir, SMALL_DISCRIMINATOR)
         (tmp_path / "G.pth").unlink(missing_ok=True)
         export(read_config(workdir.config_file), workdir, ExportOptions(tmp_path / f"G.{other}"))
     assert_same_tensors(load(tmp_path / "G.pth"), tensors)
@@ -464,7 +495,7 @@ def test_averages_that_cannot_be_used_are_left_out_with_a_line(tmp_path, capsys,
     tensors["model.model.1.model.2.running_var"][1] = value
     torch.save(tensors, tmp_path / "G.pth")
     workdir = Workdir(tmp_path / "run")
-    import_weights(ImportOptions(tmp_path / "G.pth"), workdir, {})
+    import_weights(ImportOptions(tmp_path / "G.pth"), workdir, SMALL_DISCRIMINATOR)
     assert "a running average of its norms is not finite, or a variance is negative" in (
         capsys.readouterr().out
     )
@@ -485,7 +516,10 @@ def test_a_file_that_lacks_a_part_of_its_averages_is_refused(tmp_path, lacks_all
         del tensors[missing]
     torch.save(tensors, tmp_path / "G.pth")
     message = refusal(
-        import_weights, ImportOptions(tmp_path / "G.pth"), Workdir(tmp_path / "x"), {}
+        import_weights,
+        ImportOptions(tmp_path / "G.pth"),
+        Workdir(tmp_path / "x"),
+        SMALL_DISCRIMINATOR,
     )
     assert "G.pth: has no tensor model.model.1.model." in message
     assert missing in message
@@ -495,7 +529,7 @@ def test_a_file_that_lacks_a_part_of_its_averages_is_refused(tmp_path, lacks_all
 def test_damaged_averages_are_refused(tmp_path):
     weights = save(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
     workdir = Workdir(tmp_path / "run")
-    import_weights(ImportOptions(weights), workdir, {})
+    import_weights(ImportOptions(weights), workdir, SMALL_DISCRIMINATOR)
     item = workdir.checkpoint(0) / "generator_statistics"
     [path, *_] = [path for path in item.rglob("*") if path.parent.name == "d"]
     path.write_bytes(b"x" + path.read_bytes()[1:])

@@ -53,10 +53,11 @@ def generator_fields_from_tensors(tensors: Tensors) -> Fields:
 
 
 def _find_norm(tensors: Tensors, norm: str, has_bias: bool) -> tuple[str, bool]:
-    """The kind of the norms of a generator, and whether they have scales.
+    """The values of model.norm and model.norm_affine that the norms of a generator have.
 
     In the PyTorch code, convolutions have biases with instance norms only. Batch norms keep running
-    averages; instance norms kept them before September 2018.
+    averages; instance norms kept them before September 2018. Other programs have biases beside
+    batch norms, too.
 
     Args:
       tensors: the tensors of the generator.
@@ -71,6 +72,13 @@ def _find_norm(tensors: Tensors, norm: str, has_bias: bool) -> tuple[str, bool]:
     return "none", True
 
 
+def _describe_norms(norm: str, is_affine: bool) -> str:
+    """The norms of a network in words, such as "batch norms with scales" or "no norms"."""
+    if norm == "none":
+        return "no norms"
+    return f"{norm} norms {'with' if is_affine else 'without'} scales"
+
+
 def discriminator_fields_from_tensors(tensors: Tensors, config: Config) -> Fields:
     """The fields of a config that the tensors of a discriminator determine.
 
@@ -80,10 +88,10 @@ def discriminator_fields_from_tensors(tensors: Tensors, config: Config) -> Field
 
     Raises:
       UsageError: the tensors do not form a discriminator that this project has, or the
-        discriminator needs another number of channels than the generator gives.
+        discriminator has other norms than the generator, or needs another number of channels.
     """
     if "net.0.weight" in tensors:
-        name, first = PIXEL_GAN, "net.0.weight"
+        name, root, first = PIXEL_GAN, "net", "net.0.weight"
     else:
         n_layers = sum(value.ndim == 4 for value in tensors.values()) - 2
         first, last = "model.0.weight", f"model.{3 * n_layers + 2}.weight"
@@ -95,7 +103,7 @@ def discriminator_fields_from_tensors(tensors: Tensors, config: Config) -> Field
                 f"give a discriminator with n_layers 1 to {len(PATCH_GANS)}, or leave out "
                 "--discriminator",
             )
-        name = PATCH_GANS[n_layers - 1]
+        name, root = PATCH_GANS[n_layers - 1], "model"
     if tensors[first].ndim != 4 or 0 in tensors[first].shape:
         raise UsageError(
             f"has {first} of shape {tensors[first].shape}, but a kernel needs four axes, each "
@@ -103,7 +111,8 @@ def discriminator_fields_from_tensors(tensors: Tensors, config: Config) -> Field
             "give the latest_net_D.pth of a pix2pix model",
         )
     features, channels = tensors[first].shape[:2]
-    target, source = config.data.target_channels, config.data.input_channels
+    data, model = config.data, config.model
+    target, source = data.target_channels, data.input_channels
     if channels not in (target, target + source):
         raise UsageError(
             f"contains a discriminator for {channels} channels, but a discriminator for this "
@@ -111,11 +120,19 @@ def discriminator_fields_from_tensors(tensors: Tensors, config: Config) -> Field
             "target)",
             "give the generator and the discriminator of the same run",
         )
+    # The second convolution and its norm are the modules 2 and 3.
+    norm, is_affine = _find_norm(tensors, f"{root}.3", has_bias=f"{root}.2.bias" in tensors)
+    if (norm, is_affine) != (model.norm, model.norm_affine):
+        raise UsageError(
+            f"has {_describe_norms(norm, is_affine)}, but the generator has "
+            f"{_describe_norms(model.norm, model.norm_affine)}",
+            "give the generator and the discriminator of the same run",
+        )
     return {
         "model": {
             "discriminator": name,
             "discriminator_features": features,
-            "bias": torch_bias_layers(config.model),
+            "bias": torch_bias_layers(model),
         },
         "loss": {"conditional": channels == target + source},
     }

@@ -160,8 +160,13 @@ def statistics_to_torch(statistics: Statistics) -> Tensors:
 
 
 def is_statistic(name: str) -> bool:
-    """Whether a tensor of the PyTorch code is a running average of a norm."""
+    """Whether a tensor of the PyTorch code is a running average of a norm, or counts batches."""
     return name.rpartition(".")[2] in STATISTICS.values()
+
+
+def is_average(name: str) -> bool:
+    """Whether a tensor of the PyTorch code is the running mean or variance of a norm."""
+    return name.rpartition(".")[2] in (STATISTICS["mean"], STATISTICS["variance"])
 
 
 def _iterate_parameters(params: dict) -> Iterator[tuple[str, str, Any]]:

@@ -20,6 +20,8 @@ from pix2pix_jax.interop.pytorch.names import PATCH_GANS, PIXEL_GAN
 FILE_NAME = "train_opt.txt"
 NONE = "none"  # the value of --options to import without the file
 MAX_BYTES = 1_000_000
+MAX_SIDE = 100_000
+MAX_LOAD_SCALE = 16  # the largest data.load_scale
 # The names that options have today, by their names in versions before September 2018.
 OLD_NAMES = {
     "batchSize": "batch_size",
@@ -42,12 +44,12 @@ class Setting(NamedTuple):
     """A field of a config with the value that the options give it.
 
     Attributes:
-      option: the option, with its value as text.
+      text: the option and its value, such as "lr 0.0002".
       group, name: the field.
       value: the value of the field.
     """
 
-    option: str
+    text: str
     group: str
     name: str
     value: Any
@@ -57,12 +59,12 @@ class Contradiction(NamedTuple):
     """An option that does not fit the weights.
 
     Attributes:
-      said: the option with its value in the file.
-      found: what the weights have instead.
+      text: the option with its value in the file.
+      weights: what the weights have instead.
     """
 
-    said: str
-    found: str
+    text: str
+    weights: str
 
 
 def _parse_bool(text: str) -> bool:
@@ -70,18 +72,25 @@ def _parse_bool(text: str) -> bool:
 
 
 def _parse_int(text: str) -> int:
-    return int(text.replace("_", "?"))  # Python reads 1_0 as 10.
+    return int(_check_digits(text))
 
 
 def _parse_float(text: str) -> float:
-    return float(text.replace("_", "?"))
+    return float(_check_digits(text))
+
+
+def _check_digits(text: str) -> str:
+    """Raises ValueError for a number with underscores, which Python would read: 1_0 as 10."""
+    if "_" in text:
+        raise ValueError(text)
+    return text
 
 
 def _parse_side(text: str) -> int:
     """Parses the side of an image in pixels."""
     side = _parse_int(text)
-    if side < 1:
-        raise ValueError
+    if not 1 <= side <= MAX_SIDE:
+        raise ValueError(text)
     return side
 
 
@@ -144,7 +153,8 @@ class TrainOptions:
             if colon and re.fullmatch(r"\w+", name := name.strip()):
                 values[OLD_NAMES.get(name, name)] = value.partition("[default: ")[0].strip()
         if "no_lsgan" in values and "gan_mode" not in values:
-            values["gan_mode"] = "vanilla" if values["no_lsgan"] == "True" else "lsgan"
+            is_vanilla = values["no_lsgan"]
+            values["gan_mode"] = {"True": "vanilla", "False": "lsgan"}.get(is_vanilla, is_vanilla)
         if not values.keys() & {"direction", "netG", "crop_size"}:
             raise UsageError(
                 f"{path}: has no options of pytorch-CycleGAN-and-pix2pix",
@@ -159,16 +169,16 @@ class TrainOptions:
           UsageError: an option has a wrong value.
         """
         found = [
-            Setting(self._say(option), group, name, self._parse(option, parse))
+            Setting(self._describe(option), group, name, self._parse(option, parse))
             for option, group, name, parse in FIELDS
             if option in self.values
         ]
         if self.values.get("gan_mode") == "wgangp":
             # The PyTorch code computes no penalty for pix2pix.
-            option = self._say("gan_mode")
+            option = self._describe("gan_mode")
             found.append(Setting(option, "loss", "gradient_penalty", 0.0))
         if name := self.discriminator():
-            found.append(Setting(self._say_discriminator(), "model", "discriminator", name))
+            found.append(Setting(self._describe_discriminator(), "model", "discriminator", name))
         return [*found, *self._sizes()]
 
     def discriminator(self) -> str | None:
@@ -176,7 +186,7 @@ class TrainOptions:
         kind = self.values.get("netD")
         if kind == "pixel":
             return PIXEL_GAN
-        layers = 3 if kind == "basic" else 0
+        layers = 3 if kind in ("basic", "n_layers") else 0
         if kind == "n_layers" and "n_layers_D" in self.values:
             layers = self._parse("n_layers_D", _parse_int)
         return PATCH_GANS[layers - 1] if 1 <= layers <= len(PATCH_GANS) else None
@@ -199,12 +209,15 @@ class TrainOptions:
             return []
         elif preprocess != "resize_and_crop" or load < crop:
             load = crop  # The crops are of this size; `unavailable` tells the rest.
-        return [
-            Setting(self._say(option), "data", "image_size", (crop, crop)),
-            Setting(self._say("load_size"), "data", "load_size", (load, load)),
-            # With a flag for image_size, load_size follows from this field.
-            Setting(self._say("load_size"), "data", "load_scale", load / crop),
+        sizes = [
+            Setting(self._describe(option), "data", "image_size", (crop, crop)),
+            Setting(self._describe("load_size"), "data", "load_size", (load, load)),
         ]
+        if load <= MAX_LOAD_SCALE * crop:
+            # With a flag for image_size, load_size follows from this field.
+            scale = Setting(self._describe("load_size"), "data", "load_scale", load / crop)
+            sizes.append(scale)
+        return sizes
 
     def _parse_sizes(self) -> tuple[int, int]:
         """The options load_size and crop_size; raises UsageError if one is not a side in pixels."""
@@ -219,11 +232,11 @@ class TrainOptions:
                 f"preprocess {preprocess} (images are resized to data.load_size, then cropped)"
             )
         if self._crops_more_than_it_loads():
-            phrases.append(f"{self._say('load_size')} below crop_size")
+            phrases.append(f"{self._describe('load_size')} below crop_size")
         if (model := self.values.get("model", "pix2pix")) != "pix2pix":
             phrases.append(f"model {model} (training here is that of pix2pix)")
         if "netD" in self.values and self.discriminator() is None:
-            phrases.append(self._say_discriminator())
+            phrases.append(self._describe_discriminator())
         return "; ".join(phrases)
 
     def _crops_more_than_it_loads(self) -> bool:
@@ -237,17 +250,17 @@ class TrainOptions:
     def length(self) -> str:
         """The options of the length and the schedule, in words; "" if there are none."""
         names = [name for name in LENGTH_OPTIONS if name in self.values]
-        return ", ".join(self._say(name) for name in names)
+        return ", ".join(self._describe(name) for name in names)
 
-    def _say(self, option: str) -> str:
+    def _describe(self, option: str) -> str:
         """An option and its value, such as "lr 0.0002"."""
         return f"{option} {self.values[option]}"
 
-    def _say_discriminator(self) -> str:
+    def _describe_discriminator(self) -> str:
         """The options of the discriminator, such as "netD n_layers with n_layers_D 7"."""
-        said = self._say("netD")
+        said = self._describe("netD")
         if self.values["netD"] == "n_layers" and "n_layers_D" in self.values:
-            said += f" with {self._say('n_layers_D')}"
+            said += f" with {self._describe('n_layers_D')}"
         return said
 
     def contradictions(self, config: Config, has_discriminator: bool) -> list[Contradiction]:
@@ -270,7 +283,7 @@ class TrainOptions:
         if has_discriminator:
             found.append(("ndf", _parse_int, model.discriminator_features))
         wrong = [
-            Contradiction(self._say(name), f"{value}")
+            Contradiction(self._describe(name), f"{value}")
             for name, parse, value in found
             if name in self.values and self._parse(name, parse) != value
         ]
@@ -278,16 +291,16 @@ class TrainOptions:
         assert depth is not None  # the weights determine the depth
         depths = [name for name in DEPTHS if DEPTHS[name] == depth]
         if kind is not None and kind not in depths and (kind in DEPTHS or "unet" not in kind):
-            wrong.append(Contradiction(self._say("netG"), f"a U-Net of depth {depth}"))
+            wrong.append(Contradiction(self._describe("netG"), f"a U-Net of depth {depth}"))
         wrong += [
-            Contradiction(setting.option, f"a U-Net that halves images {depth} times")
+            Contradiction(setting.text, f"a U-Net that halves images {depth} times")
             for setting in self._sizes()
             if setting.name == "image_size" and setting.value[0] % 2**depth
         ]
         name = self.discriminator()
-        if has_discriminator and name not in (None, model.discriminator):
-            said = f"{self._say_discriminator()} ({name})"
-            wrong.append(Contradiction(said, model.discriminator))
+        if has_discriminator and "netD" in self.values and name != model.discriminator:
+            text = self._describe_discriminator() + (f" ({name})" if name else "")
+            wrong.append(Contradiction(text, model.discriminator))
         return wrong
 
     def _parse(self, option: str, parse: Callable[[str], Any]) -> Any:

@@ -1,5 +1,7 @@
 """An import takes from train_opt.txt what the weights do not determine, and says so."""
 
+import shutil
+
 import pytest
 from helpers.refusals import refusal
 
@@ -104,9 +106,9 @@ def test_an_import_takes_the_fields_that_the_weights_do_not_determine(
     assert "optimizer.learning_rate 0.0001" in line
     assert any(f"dropout 0.0: taken from {place}; to change" in line for line in lines)
     assert (
-        "not used: lr_policy linear, n_epochs 100, n_epochs_decay 50, because an imported run is "
-        "fine-tuned at a constant learning rate; set train.epochs, train.decay_epochs and "
-        "optimizer.schedule yourself" in lines
+        "not used: lr_policy linear, n_epochs 100, n_epochs_decay 50; the schedule of this run is "
+        "constant; to change it, set train.epochs, train.decay_epochs and optimizer.schedule when "
+        "you train" in lines
     )
     assert not any("WARNING" in line or "trained at" in line for line in lines)
 
@@ -131,8 +133,8 @@ def test_flags_are_not_said_to_come_from_the_options(folder, capsys):
     place = folder / "train_opt.txt"
     import_with(folder, {}, fields={"data.direction": "AtoB"})
     assert (
-        f"\n64x64 images (height x width), dropout 0.0: taken from {place}; direction AtoB: set by "
-        "flags; to change these, import again" in capsys.readouterr().out
+        f"\ndirection AtoB: set by flags; 64x64 images (height x width), dropout 0.0: taken from "
+        f"{place}; to change these, import again" in capsys.readouterr().out
     )
     fields = {"data.direction": "AtoB", "data.image_size": "32,32", "model.dropout": "0.5"}
     workdir = Workdir(folder / "flags")
@@ -168,6 +170,8 @@ def test_the_discriminator_of_a_file_wins_over_the_options(folder):
         ({"netG": "resnet_9blocks"}, "netG resnet_9blocks", "a U-Net of depth 5"),
         ({"netD": "basic"}, "netD basic (patch70)", "patch34"),
         ({"ndf": "64"}, "ndf 64", "8"),
+        ({"n_layers_D": "9"}, "netD n_layers with n_layers_D 9", "patch34"),
+        ({"netD": "none"}, "netD none", "patch34"),
         ({"crop_size": "72"}, "crop_size 72", "a U-Net that halves images 5 times"),
         (
             {"preprocess": "resize", "load_size": "80"},
@@ -233,6 +237,7 @@ def test_a_line_of_many_spaces_is_read_in_linear_time(folder):
         ({"batch_size": "1_0"}, "batch_size: 1_0 is not valid"),
         ({"lr": "1_0.0"}, "lr: 1_0.0 is not valid"),
         ({"crop_size": "0"}, "crop_size: 0 is not valid"),
+        ({"crop_size": "1" + "0" * 400}, "crop_size: 1000"),
         ({"load_size": "-64"}, "load_size: -64 is not valid"),
         ({"no_flip": "maybe"}, "no_flip: maybe is not valid"),
     ],
@@ -265,6 +270,41 @@ def test_the_sizes_follow_from_the_preprocessing(folder, capsys, preprocess, ima
     assert config.data.load_size == (load_size, load_size)
     line = f"preprocess {preprocess} (images are resized to data.load_size, then cropped)"
     assert (line in capsys.readouterr().out) == (preprocess not in ("resize_and_crop", "resize"))
+
+
+def test_the_sizes_of_an_experiment_stay_together(folder):
+    """The file has crops of 64 pixels from 80 pixels."""
+    for sizes, image_size, load_size in [
+        ({"load_scale": 1.0}, 64, 64),
+        ({"load_size": (288, 288)}, 256, 288),
+        ({"image_size": (32, 32)}, 32, 36),
+        ({}, 64, 80),
+    ]:
+        shutil.rmtree(folder / "run", ignore_errors=True)
+        data = import_with(folder, {}, base=Config(data=Data(**sizes))).data
+        assert (data.image_size, data.load_size) == ((image_size,) * 2, (load_size,) * 2)
+
+
+def test_what_the_options_lack_is_said_to_be_guessed(folder, capsys):
+    import_with(folder, {"preprocess": "none"})
+    place = folder / "train_opt.txt"
+    assert (
+        f"\ndirection BtoA, dropout 0.0: taken from {place}; 32x32 images (height x width): "
+        "guessed, because train_opt.txt lacks it; to change these" in capsys.readouterr().out
+    )
+
+
+def test_n_layers_without_a_number_has_three_layers(folder):
+    text = file_text({"netD": "n_layers", "direction": "BtoA"})
+    (folder / "train_opt.txt").write_text(text)
+    assert TrainOptions.read(folder / "train_opt.txt").discriminator() == "patch70"
+
+
+def test_a_load_size_far_above_the_crop_size_is_kept(folder):
+    """data.load_scale is at most 16."""
+    config = import_with(folder, {"load_size": "1088"})
+    assert (config.data.image_size, config.data.load_size) == ((64, 64), (1088, 1088))
+    assert config.data.load_scale == Data().load_scale
 
 
 def test_a_load_size_below_the_crop_size_is_told(folder, capsys):
@@ -340,9 +380,8 @@ def test_a_safetensors_file_of_this_project_needs_no_options(folder):
     again = Workdir(folder / "again")
     import_weights(ImportOptions(folder / "G.safetensors"), again, {})
     assert read_config(again.config_file).data.direction == "AtoB"
-    own = {
-        name: ImportOptions(folder / "G.safetensors", train_options=name) for name in ("none", "x")
-    }
-    import_weights(own["none"], Workdir(folder / "third"), {})
-    message = refusal(import_weights, own["x"], Workdir(folder / "x"), {})
+    without = ImportOptions(folder / "G.safetensors", train_options="none")
+    import_weights(without, Workdir(folder / "third"), {})
+    given = ImportOptions(folder / "G.safetensors", train_options="train_opt.txt")
+    message = refusal(import_weights, given, Workdir(folder / "x"), {})
     assert "G.safetensors has a config of its own; leave out" in message
