@@ -76,13 +76,14 @@ def find_statistics(
       NoStatistics: the network has no batch norms, or the training pairs cannot be read.
       UsageError: the checkpoint is damaged.
     """
-    if config.model.norm != "batch" or not config.model.norm_affine:
-        field = "norm" if config.model.norm != "batch" else "norm_affine"
+    problem = f"{STATISTICS_FLAG}: only batch norms with scales have running averages, but model."
+    if config.model.norm != "batch":
         raise NoStatistics(
-            f"{STATISTICS_FLAG}: only batch norms with scales have running averages, but "
-            f"model.{field} is {getattr(config.model, field)}",
-            f"leave out {STATISTICS_FLAG}",
+            f"{problem}norm is {config.model.norm}",
+            f"leave out {STATISTICS_FLAG}; `translate --no_dropout` translates as `test.py --eval`",
         )
+    if not config.model.norm_affine:
+        raise NoStatistics(f"{problem}norm_affine is False", f"leave out {STATISTICS_FLAG}")
     if options.num_pairs is None:
         params = read_network(workdir, config, step, network).params
         if kept := find_kept(workdir, step, network, params):

@@ -132,7 +132,7 @@ def describe_options(run: NewRun) -> list[str]:
     used = [
         f"{name} {format_value(values[name])}"
         for name in values
-        if name in settings and name not in run.flags and values[name] == settings[name]
+        if name in settings and name not in run.flags and values[name] == settings[name] is not None
     ]
     lines = [f"from {options.path}: {', '.join(used) or 'nothing'}"]
     if unavailable := options.unavailable():
@@ -141,7 +141,8 @@ def describe_options(run: NewRun) -> list[str]:
         schedule = run.config.optimizer.schedule
         lines.append(
             f"not used: {length}; the schedule of this run is {schedule}; to change it, set "
-            "train.epochs, train.decay_epochs and optimizer.schedule when you train"
+            "train.epochs, train.decay_epochs, optimizer.schedule and optimizer.decay_per when you "
+            "train"
         )
     return lines
 

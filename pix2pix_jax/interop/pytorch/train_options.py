@@ -94,6 +94,11 @@ def _parse_side(text: str) -> int:
     return side
 
 
+def _parse_limit(text: str) -> int | None:
+    """Parses a number of pairs; "inf", the default of the PyTorch code, is no limit."""
+    return None if text == "inf" else _parse_int(text)
+
+
 def _parse_choice(choices: dict[str, str]) -> Callable[[str], str]:
     return lambda text: choices[text]
 
@@ -103,6 +108,8 @@ def _parse_choice(choices: dict[str, str]) -> Callable[[str], str]:
 FIELDS: tuple[tuple[str, str, str, Callable[[str], Any]], ...] = (
     ("direction", "data", "direction", _parse_choice({"AtoB": "AtoB", "BtoA": "BtoA"})),
     ("batch_size", "data", "batch_size", _parse_int),
+    ("serial_batches", "data", "shuffle", lambda text: not _parse_bool(text)),
+    ("max_dataset_size", "data", "max_pairs", _parse_limit),
     ("no_flip", "data", "flip", lambda text: not _parse_bool(text)),
     ("no_dropout", "model", "dropout", lambda text: 0.0 if _parse_bool(text) else 0.5),
     ("ndf", "model", "discriminator_features", _parse_int),
@@ -207,7 +214,7 @@ class TrainOptions:
             crop, option = load, "load_size"
         elif "crop" not in preprocess:
             return []
-        elif preprocess != "resize_and_crop" or load < crop:
+        elif preprocess == "crop" or load < crop:
             load = crop  # The crops are of this size; `unavailable` tells the rest.
         sizes = [
             Setting(self._describe(option), "data", "image_size", (crop, crop)),
@@ -233,6 +240,8 @@ class TrainOptions:
             )
         if self._crops_more_than_it_loads():
             phrases.append(f"{self._describe('load_size')} below crop_size")
+        if self.values.get("pool_size", "0") != "0":
+            phrases.append(self._describe("pool_size"))
         if (model := self.values.get("model", "pix2pix")) != "pix2pix":
             phrases.append(f"model {model} (training here is that of pix2pix)")
         if "netD" in self.values and self.discriminator() is None:

@@ -44,8 +44,10 @@ OPTIONS = {  # other values than those of a run without this file
     "no_dropout": "True",
     "no_flip": "True",
     "norm": "batch",
+    "max_dataset_size": "5",
     "output_nc": "3",
     "preprocess": "resize_and_crop",
+    "serial_batches": "True",
     "suffix": "",
 }
 
@@ -92,6 +94,7 @@ def test_an_import_takes_the_fields_that_the_weights_do_not_determine(
     config = import_with(folder)
     data, model = config.data, config.model
     assert (data.direction, data.batch_size, data.flip) == ("BtoA", 4, False)
+    assert (data.shuffle, data.max_pairs) == (False, 5)
     assert (data.image_size, data.load_size) == ((64, 64), (80, 80))
     assert (model.dropout, model.initializer, model.initializer_gain) == (0, "xavier", 0.05)
     assert (model.discriminator, model.discriminator_features) == ("patch34", 8)
@@ -107,8 +110,8 @@ def test_an_import_takes_the_fields_that_the_weights_do_not_determine(
     assert any(f"dropout 0.0: taken from {place}; to change" in line for line in lines)
     assert (
         "not used: lr_policy linear, n_epochs 100, n_epochs_decay 50; the schedule of this run is "
-        "constant; to change it, set train.epochs, train.decay_epochs and optimizer.schedule when "
-        "you train" in lines
+        "constant; to change it, set train.epochs, train.decay_epochs, optimizer.schedule and "
+        "optimizer.decay_per when you train" in lines
     )
     assert not any("WARNING" in line or "trained at" in line for line in lines)
 
@@ -254,7 +257,7 @@ def test_a_wrong_value_is_named(folder, changes, message):
         ("resize_and_crop", 64, 80),
         ("resize", 80, 80),
         ("crop", 64, 64),
-        ("scale_width_and_crop", 64, 64),
+        ("scale_width_and_crop", 64, 80),
         ("none", 32, 36),
         ("scale_width", 32, 36),
     ],
@@ -332,11 +335,17 @@ def test_the_wgan_of_the_pytorch_code_has_no_penalty(folder):
     assert (config.loss.gan, config.loss.gradient_penalty) == ("wgan_gp", 0)
 
 
+def test_no_limit_of_the_pairs_is_not_listed(folder, capsys):
+    assert import_with(folder, {"max_dataset_size": "inf"}).data.max_pairs is None
+    assert "max_pairs" not in capsys.readouterr().out
+
+
 def test_what_is_not_available_is_told(folder, capsys):
-    import_with(folder, {"model": "cycle_gan", "netD": "n_layers", "n_layers_D": "7"})
+    options = {"model": "cycle_gan", "netD": "n_layers", "n_layers_D": "7", "pool_size": "50"}
+    import_with(folder, options)
     assert (
-        "not available here: model cycle_gan (training here is that of pix2pix); netD n_layers "
-        "with n_layers_D 7\n" in capsys.readouterr().out
+        "not available here: pool_size 50; model cycle_gan (training here is that of pix2pix); "
+        "netD n_layers with n_layers_D 7\n" in capsys.readouterr().out
     )
 
 
