@@ -130,9 +130,9 @@ def describe_options(run: NewRun) -> list[str]:
         return []
     settings = {f"{group}.{name}": value for _, group, name, value in run.planned.settings}
     used = [
-        f"{name} {format_value(values[name])}"
-        for name in values
-        if name in settings and name not in run.flags and values[name] == settings[name] is not None
+        f"{name} {format_value(value)}"
+        for name, value in values.items()
+        if name not in run.flags and value is not None and value == settings.get(name)
     ]
     lines = [f"from {options.path}: {', '.join(used) or 'nothing'}"]
     if unavailable := options.unavailable():

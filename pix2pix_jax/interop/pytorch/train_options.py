@@ -160,8 +160,8 @@ class TrainOptions:
             if colon and re.fullmatch(r"\w+", name := name.strip()):
                 values[OLD_NAMES.get(name, name)] = value.partition("[default: ")[0].strip()
         if "no_lsgan" in values and "gan_mode" not in values:
-            is_vanilla = values["no_lsgan"]
-            values["gan_mode"] = {"True": "vanilla", "False": "lsgan"}.get(is_vanilla, is_vanilla)
+            no_lsgan = values["no_lsgan"]
+            values["gan_mode"] = {"True": "vanilla", "False": "lsgan"}.get(no_lsgan, no_lsgan)
         if not values.keys() & {"direction", "netG", "crop_size"}:
             raise UsageError(
                 f"{path}: has no options of pytorch-CycleGAN-and-pix2pix",
@@ -215,7 +215,7 @@ class TrainOptions:
         elif "crop" not in preprocess:
             return []
         elif preprocess == "crop" or load < crop:
-            load = crop  # The crops are of this size; `unavailable` tells the rest.
+            load = crop  # The crops have this size; `unavailable` describes what is not done here.
         sizes = [
             Setting(self._describe(option), "data", "image_size", (crop, crop)),
             Setting(self._describe("load_size"), "data", "load_size", (load, load)),
@@ -267,10 +267,10 @@ class TrainOptions:
 
     def _describe_discriminator(self) -> str:
         """The options of the discriminator, such as "netD n_layers with n_layers_D 7"."""
-        said = self._describe("netD")
+        text = self._describe("netD")
         if self.values["netD"] == "n_layers" and "n_layers_D" in self.values:
-            said += f" with {self._describe('n_layers_D')}"
-        return said
+            text += f" with {self._describe('n_layers_D')}"
+        return text
 
     def contradictions(self, config: Config, has_discriminator: bool) -> list[Contradiction]:
         """The options that do not fit the weights.
